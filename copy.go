@@ -1,0 +1,219 @@
+package ballast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/raft"
+)
+
+// What raft itself keeps in a StableStore (raft.go of hashicorp/raft: keyCurrentTerm, keyLastVoteTerm,
+// keyLastVoteCand). A store that cannot list its keys is asked for these.
+var (
+	raftUint64Keys = []string{"CurrentTerm", "LastVoteTerm"}
+	raftBytesKeys  = []string{"LastVoteCand"}
+)
+
+const (
+	copyBatchEntries = 512
+	copyBatchBytes   = 4 << 20
+)
+
+// Source is what Copy reads: any raft store. When it is an [Inspector] too, gaps cost nothing and every
+// stable key is found.
+type Source interface {
+	raft.LogStore
+	raft.StableStore
+}
+
+// CopyOptions are the options of Copy; nil stands for the zero value.
+type CopyOptions struct {
+	// Progress, when not nil, is called by Copy's goroutine after each batch.
+	Progress func(CopyProgress)
+
+	// StableKeys are looked for besides CurrentTerm, LastVoteTerm and LastVoteCand when the source
+	// is no [Inspector].
+	StableKeys [][]byte
+}
+
+// CopyProgress says how far a Copy is.
+type CopyProgress struct {
+	Entries uint64 // copied so far
+	Total   uint64 // that there are at most: the distance from the first to the last index
+	Bytes   uint64 // of Data and Extensions copied so far
+}
+
+// Copy copies the log, the commit index and the stable state of src into dst, whose log has to be
+// empty, and returns what it has copied. No one may write to either meanwhile.
+//
+// The stable state comes last, after every entry is durable. A Copy that returned an error, ctx's
+// among them, has left a part of the log in dst: start again with a new one.
+func Copy(ctx context.Context, dst Store, src Source, opts *CopyOptions) (CopyProgress, error) {
+	if opts == nil {
+		opts = &CopyOptions{}
+	}
+	last, err := dst.LastIndex()
+	if err != nil {
+		return CopyProgress{}, fmt.Errorf("copy: destination: %w", err)
+	}
+	if last != 0 {
+		return CopyProgress{}, fmt.Errorf("copy: destination has entries up to %d: %w", last, ErrNotEmpty)
+	}
+	c := copier{dst: dst, src: src, opts: opts}
+	if err := c.log(ctx); err != nil {
+		return c.done, err
+	}
+	return c.done, c.stable(ctx)
+}
+
+type copier struct {
+	dst  Store
+	src  Source
+	opts *CopyOptions
+	done CopyProgress
+
+	commit     uint64 // of the source; 0 for none
+	batch      []*raft.Log
+	batchBytes uint64
+}
+
+// log copies the entries in ascending order.
+func (c *copier) log(ctx context.Context) error {
+	first, err := c.src.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("copy: source: %w", err)
+	}
+	last, err := c.src.LastIndex()
+	if err != nil {
+		return fmt.Errorf("copy: source: %w", err)
+	}
+	if last == 0 {
+		return nil
+	}
+	c.done.Total = last - first + 1
+	if tracker, ok := c.src.(CommitTracker); ok {
+		if c.commit, err = tracker.GetCommitIndex(); err != nil {
+			return fmt.Errorf("copy: source's commit index: %w", err)
+		}
+	}
+	for index := first; index != 0; {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("copy: stopped before entry %d: %w", index, err)
+		}
+		if err := c.entry(index); err != nil {
+			return err
+		}
+		if index >= last {
+			break
+		}
+		if index, err = c.next(index + 1); err != nil {
+			return fmt.Errorf("copy: source: %w", err)
+		}
+	}
+	return c.flush()
+}
+
+// next returns where the next entry at or after index may be, 0 for nowhere.
+func (c *copier) next(index uint64) (uint64, error) {
+	if in, ok := c.src.(Inspector); ok {
+		return in.NextIndex(index)
+	}
+	return index, nil
+}
+
+// entry adds one entry to the batch, if there is one, and flushes a full batch.
+func (c *copier) entry(index uint64) error {
+	var entry raft.Log
+	switch err := c.src.GetLog(index, &entry); {
+	case errors.Is(err, raft.ErrLogNotFound):
+		return nil // a gap
+	case err != nil:
+		return fmt.Errorf("copy: source's entry %d: %w", index, err)
+	}
+	c.batch = append(c.batch, &entry)
+	c.batchBytes += uint64(len(entry.Data) + len(entry.Extensions))
+	if len(c.batch) < copyBatchEntries && c.batchBytes < copyBatchBytes {
+		return nil
+	}
+	return c.flush()
+}
+
+// flush stores the batch. The commit index is staged with each one, since a store clamps it to its
+// last index.
+func (c *copier) flush() error {
+	if len(c.batch) == 0 {
+		return nil
+	}
+	if c.commit != 0 {
+		if err := c.dst.StageCommitIndex(c.commit); err != nil {
+			return fmt.Errorf("copy: destination's commit index: %w", err)
+		}
+	}
+	if err := c.dst.StoreLogs(c.batch); err != nil {
+		return fmt.Errorf("copy: destination's entries from %d: %w", c.batch[0].Index, err)
+	}
+	c.done.Entries += uint64(len(c.batch))
+	c.done.Bytes += c.batchBytes
+	c.batch, c.batchBytes = c.batch[:0], 0
+	if c.opts.Progress != nil {
+		c.opts.Progress(c.done)
+	}
+	return nil
+}
+
+// stable copies the stable state. Raft's own numbers go through SetUint64, because an engine may keep
+// them elsewhere than bytes, for the peer that it is interchangeable with.
+func (c *copier) stable(ctx context.Context) error {
+	keys, err := c.stableKeys()
+	if err != nil {
+		return fmt.Errorf("copy: source's stable keys: %w", err)
+	}
+	for _, key := range keys {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("copy: stopped before the stable key %q: %w", key, err)
+		}
+		if err := c.stableKey(key); err != nil {
+			return fmt.Errorf("copy: stable key %q: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func (c *copier) stableKeys() ([][]byte, error) {
+	if in, ok := c.src.(Inspector); ok {
+		return in.StableKeys()
+	}
+	keys := slices.Clone(c.opts.StableKeys)
+	for _, key := range slices.Concat(raftUint64Keys, raftBytesKeys) {
+		keys = append(keys, []byte(key))
+	}
+	return keys, nil
+}
+
+func (c *copier) stableKey(key []byte) error {
+	if slices.Contains(raftUint64Keys, string(key)) {
+		value, err := c.src.GetUint64(key)
+		switch {
+		case isNotFound(err):
+			return nil
+		case err != nil:
+			return err
+		}
+		return c.dst.SetUint64(key, value)
+	}
+	value, err := c.src.Get(key)
+	switch {
+	case isNotFound(err), err == nil && value == nil:
+		return nil
+	case err != nil:
+		return err
+	}
+	return c.dst.Set(key, value)
+}
+
+// isNotFound tells a missing key of any raft store, as raft does it: by the text.
+func isNotFound(err error) bool {
+	return err != nil && (errors.Is(err, ErrKeyNotFound) || err.Error() == ErrKeyNotFound.Error())
+}
