@@ -1,0 +1,357 @@
+// Package boltstore keeps a raft peer's log and stable state in one bbolt file.
+//
+//	store, err := boltstore.Open("/var/lib/app/raft.db", nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	r, err := raft.NewRaft(config, fsm, store, store, snapshots, transport)
+//
+// # Guarantees
+//
+// It keeps the contract of [ballast.Store]. The file is interchangeable with raft-boltdb v2 in both
+// directions, and files of raft-boltdb v1 are opened. Two things are bbolt's: each durable call costs two
+// syncs, and the file does not shrink (what DeleteRange frees is used again; `ballast.Copy` into a new file
+// gives it back).
+//
+// bbolt has no checksum over data. Damage that makes an entry undecodable, or bbolt panic, is a
+// [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is. Take wal where that
+// matters.
+//
+// A DeleteRange of very many entries runs in transactions of at most 16,384 entries: from the top down when it
+// cuts the log's end off, from the bottom up otherwise, so that a crash in the middle leaves a log without a
+// hole, and the commit index is lowered with the entries.
+//
+// When a commit fails for want of space nothing has changed, and the store goes on. When it fails in another way
+// the store takes no more writes. Reads go on, unless bbolt's last page was written and its sync was not:
+// then the failed transaction is what bbolt would show, and reads return the failure too.
+//
+// # Layout
+//
+//	bucket logs      8-byte big-endian index -> MessagePack, see internal/logcodec
+//	bucket conf      key -> value; a uint64 is 8 bytes, big-endian
+//	bucket ballast   "CommitIndex" -> 8 bytes, big-endian; raft-boltdb does not look at it
+//
+// The free list is written when the store is closed and not with each transaction, so that an append does not
+// cost more on a file that once was large. After a crash the next opening finds it by reading the file's pages,
+// and so does raft-boltdb v2; raft-boltdb v1 opens only what was closed.
+//
+//	boltstore.go   Options, Open and what it checks
+//	store.go       the calls
+//	tx.go          transactions, failures and panics
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/logcodec"
+)
+
+// Names in the file. The first two are raft-boltdb's.
+var (
+	logsBucket    = []byte("logs")
+	confBucket    = []byte("conf")
+	ballastBucket = []byte("ballast")
+	commitKey     = []byte("CommitIndex")
+)
+
+const (
+	fileMode = 0o600 // of a new file, as raft-boltdb has it
+
+	// mapBytes is the address space that is mapped at first, so that a file up to that size is never mapped
+	// again, which makes readers wait. It costs neither memory nor disk.
+	mapBytes = 64 << 20
+)
+
+// Options are the options of Open; nil stands for the zero value.
+type Options struct {
+	// ReadOnly opens an existing file for reading. StoreLogs and DeleteRange return ballast.ErrReadOnly, stable
+	// values are kept in memory. Several read-only openers may share a file, but not with a writer.
+	ReadOnly bool
+
+	// NoSync leaves out every sync, so that a power cut may lose what was acknowledged and damage the file. For
+	// bulk loading only; call Sync at the end.
+	NoSync bool
+
+	// LockTimeout is how long Open waits for another opener to leave. 0 is not at all: a file in use is
+	// refused at once.
+	LockTimeout time.Duration
+
+	// MsgpackUseNewTimeFormat writes AppendedAt in the newer form of go-msgpack. Both are read. It is
+	// raft-boltdb's option of that name.
+	MsgpackUseNewTimeFormat bool
+
+	// MaxEntryBytes is the largest entry, Data and Extensions together, that is stored. 0 stands for
+	// ballast.DefaultMaxEntryBytes; at most 1 GiB.
+	MaxEntryBytes int
+
+	// Bolt, when not nil, is used instead of the options that boltstore chooses, which are the map as the kind
+	// of free list, NoFreelistSync and an InitialMmapSize of 64 MiB. Its ReadOnly, NoSync and Timeout are not looked at, and
+	// its OpenFile is called through a wrapper.
+	Bolt *bbolt.Options
+}
+
+// maxMaxEntryBytes keeps an encoded entry below what bbolt takes as a value, 2 GiB.
+const maxMaxEntryBytes = 1 << 30
+
+// Store is a [ballast.Store] in a bbolt file.
+type Store struct {
+	path     string
+	opts     Options
+	db       *bbolt.DB
+	file     *os.File // bbolt's own, to let go of the lock when bbolt cannot
+	gate     engine.Gate
+	staged   engine.CommitStage
+	overlay  engine.Overlay // stable values of a read-only store
+	failed   engine.Latch   // for writes
+	blind    engine.Latch   // for reads
+	wedged   atomic.Bool    // bbolt panicked and did not come out of its transaction
+	writing  sync.Mutex     // one writer at a time; guards buf
+	buf      []byte         // encoded entries of the batch that is being written
+	first    atomic.Uint64  // of the log; 0 when it is empty
+	last     atomic.Uint64
+	commit   atomic.Uint64 // at most last
+	timeForm logcodec.TimeFormat
+}
+
+// Open opens the store in the file at path, or creates it there; the folder has to exist. An empty file is taken as new.
+//
+// Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
+// [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnknownVersion] for a later version of
+// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error.
+func Open(path string, opts *Options) (*Store, error) {
+	s := &Store{path: path}
+	if opts != nil {
+		s.opts = *opts
+	}
+	if s.opts.MaxEntryBytes == 0 {
+		s.opts.MaxEntryBytes = ballast.DefaultMaxEntryBytes
+	}
+	if s.opts.MaxEntryBytes < 0 || s.opts.MaxEntryBytes > maxMaxEntryBytes {
+		return nil, fmt.Errorf("boltstore: MaxEntryBytes is %d; it has to be between 1 and %d", s.opts.MaxEntryBytes, maxMaxEntryBytes)
+	}
+	s.timeForm = logcodec.TimeFormat(s.opts.MsgpackUseNewTimeFormat)
+	isNew, err := s.checkPath()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openBolt(); err != nil {
+		return nil, s.openError(err)
+	}
+	if err := s.prepare(isNew); err != nil {
+		_ = s.closeBolt() // what failed before says more
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkPath looks at what is at the path, and reports whether there is no file or an empty one.
+func (s *Store) checkPath() (isNew bool, err error) {
+	info, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !s.opts.ReadOnly:
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("boltstore: %w", err)
+	case info.IsDir():
+		return false, fmt.Errorf("boltstore: %s is a folder: %w; give the path of a file in it, such as %s",
+			s.path, ballast.ErrForeign, filepath.Join(s.path, "raft.db"))
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("boltstore: %s is not a file: %w", s.path, ballast.ErrForeign)
+	case info.Size() == 0 && s.opts.ReadOnly:
+		return false, fmt.Errorf("boltstore: %s is empty, so there is nothing to read: %w; open it for writing first", s.path, ballast.ErrForeign)
+	}
+	return info.Size() == 0, nil
+}
+
+// openBolt sets db and file.
+func (s *Store) openBolt() error {
+	o := bbolt.Options{
+		FreelistType:    bbolt.FreelistMapType,
+		NoFreelistSync:  true,
+		InitialMmapSize: mapBytes,
+	}
+	if s.opts.Bolt != nil {
+		o = *s.opts.Bolt
+	}
+	o.ReadOnly, o.NoSync = s.opts.ReadOnly, s.opts.NoSync
+	// bbolt waits for ever when the timeout is 0, and tries once when it is below its own step.
+	o.Timeout = max(s.opts.LockTimeout, 1)
+	open := o.OpenFile
+	if open == nil {
+		open = os.OpenFile
+	}
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		f, err = open(name, flag, mode)
+		s.file = f
+		return f, err
+	}
+	err := s.guard(func() (err error) {
+		s.db, err = bbolt.Open(s.path, fileMode, &o)
+		return err
+	})
+	if err != nil && s.file != nil {
+		_ = s.file.Close() // a panic in bbolt leaves it open, and locked
+	}
+	return err
+}
+
+// openError says what bbolt's error means and what to do.
+func (s *Store) openError(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return &ballast.LockedError{Path: s.path, Err: err}
+	case errors.Is(err, bolterrors.ErrVersionMismatch):
+		return fmt.Errorf("boltstore: %s: %w (%w)", s.path, ballast.ErrUnknownVersion, err)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
+		return s.invalid(err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("boltstore: %w; create the folder first", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("boltstore: %w; give the process the right to write there, or open it read-only", err)
+	case isNoSpace(err):
+		return fmt.Errorf("boltstore: creating %s: %w (%w)", s.path, ballast.ErrNoSpace, err)
+	case errors.Is(err, ballast.ErrCorrupt):
+		return err
+	}
+	return fmt.Errorf("boltstore: opening %s: %w", s.path, err)
+}
+
+// boltMagic stands at offset 16 of a bbolt file in the order of the machine that wrote it.
+const (
+	boltMagic       = 0xED0CDAED
+	boltMagicOffset = 16
+)
+
+// invalid tells a damaged bbolt file from one that is none.
+func (s *Store) invalid(cause error) error {
+	var head [4096]byte
+	f, err := os.Open(s.path)
+	if err != nil {
+		return fmt.Errorf("boltstore: %w", err)
+	}
+	n, _ := f.ReadAt(head[:], 0)
+	_ = f.Close()
+	magic := head[boltMagicOffset:]
+	switch {
+	case binary.LittleEndian.Uint32(magic) == boltMagic, binary.BigEndian.Uint32(magic) == boltMagic:
+		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: fmt.Errorf("no valid meta page: %w", cause)}
+	case n > 0 && bytes.Count(head[:n], []byte{0}) == n:
+		return &ballast.CorruptionError{Path: s.path, Offset: 0,
+			Err: errors.New("it begins with zeros only; if its creation was cut off and nothing was ever stored, remove it")}
+	}
+	return fmt.Errorf("boltstore: %s is not a bbolt file: %w; give another path", s.path, ballast.ErrForeign)
+}
+
+// prepare checks the file, creates what is missing, and finds the log's bounds.
+func (s *Store) prepare(isNew bool) error {
+	complete := false
+	err := s.view(func(tx *bbolt.Tx) (err error) {
+		complete, err = s.inspect(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !complete && !s.opts.ReadOnly {
+		s.writing.Lock()
+		err := s.update(createBuckets)
+		s.writing.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	if isNew {
+		if err := engine.SyncDir(filepath.Dir(s.path)); err != nil {
+			return fmt.Errorf("boltstore: %w", err)
+		}
+	}
+	return s.view(s.load)
+}
+
+// inspect reports whether all buckets are there, and refuses a file that is short or somebody else's.
+func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
+	if info, err := s.file.Stat(); err == nil && info.Size() < tx.Size() {
+		return false, &ballast.CorruptionError{Path: s.path, Offset: info.Size(),
+			Err: fmt.Errorf("the file ends here, and its pages go on to %d", tx.Size())}
+	}
+	if tx.Bucket(logsBucket) == nil && tx.Bucket(confBucket) == nil {
+		if name, _ := tx.Cursor().First(); name != nil {
+			return false, fmt.Errorf("boltstore: %s is a bbolt file with the bucket %q and neither %q nor %q: %w; give another path",
+				s.path, name, logsBucket, confBucket, ballast.ErrForeign)
+		}
+	}
+	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, nil
+}
+
+// createBuckets creates raft-boltdb's buckets. The one of Ballast comes with the first commit index.
+func createBuckets(tx *bbolt.Tx) error {
+	for _, name := range [][]byte{logsBucket, confBucket} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return fmt.Errorf("creating the bucket %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// load sets the bounds of the log and the commit index.
+func (s *Store) load(tx *bbolt.Tx) error {
+	first, last, err := s.bounds(tx)
+	if err != nil {
+		return err
+	}
+	var commit uint64
+	if b := tx.Bucket(ballastBucket); b != nil {
+		if v := b.Get(commitKey); v != nil {
+			if len(v) != 8 {
+				return &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("the commit index has %d bytes", len(v))}
+			}
+			commit = binary.BigEndian.Uint64(v)
+		}
+	}
+	// raft-boltdb may have cut the log below what was written here.
+	s.publish(first, last, min(commit, last))
+	return nil
+}
+
+// bounds returns the lowest and the highest index in the file, 0 when there is none.
+func (s *Store) bounds(tx *bbolt.Tx) (first, last uint64, err error) {
+	logs := tx.Bucket(logsBucket)
+	if logs == nil {
+		return 0, 0, nil
+	}
+	c := logs.Cursor()
+	if k, _ := c.Seek(key(1)); k != nil {
+		if first, err = s.index(k); err != nil {
+			return 0, 0, err
+		}
+		k, _ = c.Last()
+		last, err = s.index(k)
+	}
+	return first, last, err
+}
+
+// index reads a key of the log's bucket.
+func (s *Store) index(k []byte) (uint64, error) {
+	if len(k) != 8 {
+		return 0, &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("the key %.20x in bucket %q has %d bytes, not 8", k, logsBucket, len(k))}
+	}
+	return binary.BigEndian.Uint64(k), nil
+}
+
+// key is the key of an index in the log's bucket.
+func key(index uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), index) }

@@ -1,0 +1,15 @@
+package boltstore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(_ *testing.T, dir string) (storetest.Store, error) {
+		return boltstore.Open(filepath.Join(dir, "raft.db"), nil)
+	})
+}

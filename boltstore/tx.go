@@ -1,0 +1,149 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// guard turns a panic of bbolt into a *ballast.CorruptionError. bbolt panics on pages that it cannot read, and
+// reading behind the end of a file that somebody has cut is a fault of the memory map.
+func (s *Store) guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("bbolt panicked: %v", p)}
+		}
+	}()
+	return f()
+}
+
+// view calls f in a read transaction. It does not wait for a writer.
+func (s *Store) view(f func(tx *bbolt.Tx) error) error {
+	if err := s.blind.Err(); err != nil {
+		return err
+	}
+	return s.guard(func() error {
+		tx, err := s.db.Begin(false)
+		if err != nil {
+			return fmt.Errorf("boltstore: %w", err)
+		}
+		defer func() { _ = tx.Rollback() }()
+		return f(tx)
+	})
+}
+
+// update calls f in a write transaction and commits it. The caller holds s.writing. After an error nothing of
+// it is visible.
+func (s *Store) update(f func(tx *bbolt.Tx) error) error {
+	var tx *bbolt.Tx
+	err := s.guard(func() (err error) {
+		if tx, err = s.db.Begin(true); err != nil {
+			return fmt.Errorf("boltstore: %w", err)
+		}
+		return f(tx)
+	})
+	if err != nil {
+		s.abandon(tx)
+		return s.refusal(err)
+	}
+	id := tx.ID()
+	if err := s.guard(tx.Commit); err != nil {
+		s.abandon(tx)
+		s.checkVisible(id, err)
+		return s.commitError(err)
+	}
+	return nil
+}
+
+// abandon rolls tx back, which does nothing after a Commit that has done so itself. When bbolt panics here it
+// keeps its locks, and not even Close gets through.
+func (s *Store) abandon(tx *bbolt.Tx) {
+	if tx == nil {
+		return
+	}
+	err := s.guard(func() error {
+		if err := tx.Rollback(); err != nil && !errors.Is(err, bolterrors.ErrTxClosed) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		s.wedged.Store(true)
+	}
+}
+
+// checkVisible closes the eyes of readers when the transaction of a failed commit is what bbolt shows: its last page
+// was written, only the sync of it failed.
+func (s *Store) checkVisible(id int, cause error) {
+	err := s.view(func(tx *bbolt.Tx) error {
+		if tx.ID() >= id {
+			return cause
+		}
+		return nil
+	})
+	if err != nil {
+		s.blind.Fail(err)
+	}
+}
+
+// refusal is what a call returns whose transaction came to no commit. Nothing was written, so the store goes on,
+// unless bbolt is stuck in the transaction.
+func (s *Store) refusal(err error) error {
+	switch {
+	case s.wedged.Load():
+		return s.fail(err)
+	case isNoSpace(err):
+		return s.noSpace(err)
+	}
+	return err
+}
+
+// commitError is what a call returns whose commit failed. All but a want of space leaves unknown what is on the
+// disk, and fails the store.
+func (s *Store) commitError(err error) error {
+	if isNoSpace(err) && s.blind.Err() == nil && !s.wedged.Load() {
+		return s.noSpace(err)
+	}
+	return s.fail(err)
+}
+
+func (s *Store) noSpace(err error) error {
+	return fmt.Errorf("boltstore: %s: %w (%w)", s.path, ballast.ErrNoSpace, err)
+}
+
+func (s *Store) fail(err error) error {
+	return s.failed.Fail(fmt.Errorf("boltstore: writing %s: %w", s.path, err))
+}
+
+// isNoSpace reports whether bbolt found no space before it had written anything that counts: when it made the
+// file longer, or when it wrote pages that nothing refers to yet. An error of a sync is never taken for that.
+func isNoSpace(err error) bool {
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		return true
+	}
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return full && path.Op == "write"
+	}
+	// bbolt keeps only the text of the error of a truncate.
+	text, resized := strings.CutPrefix(err.Error(), "file resize error: ")
+	return resized && (strings.HasSuffix(text, syscall.ENOSPC.Error()) ||
+		strings.HasSuffix(text, syscall.EDQUOT.Error()) || strings.HasSuffix(text, syscall.EFBIG.Error()))
+}
+
+// closeBolt lets go of the file and of its lock.
+func (s *Store) closeBolt() error {
+	if s.wedged.Load() {
+		return s.file.Close()
+	}
+	return s.guard(s.db.Close)
+}
