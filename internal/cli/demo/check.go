@@ -1,0 +1,286 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	settleTimeout = 30 * time.Second
+	checkBatch    = 256 // writes that are asked for at once
+	checkWorkers  = 4
+)
+
+// settle waits until every peer has applied the same index, the last there is, and reports whether
+// their digests are the same there. Nobody writes any more.
+func (r *run) settle(ctx context.Context) (index uint64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, fmt.Errorf("the peers did not come to the same index within %v", settleTimeout))
+	defer cancel()
+	for {
+		if _, addr := r.client.leader(); addr != "" {
+			if last, err := statusOf(addr, opBarrier); err == nil {
+				if all := r.statusesAt(ctx, last.Index); all != nil {
+					return last.Index, r.compare(all)
+				}
+			}
+		}
+		if !pause(ctx, leaderPoll) {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// statusesAt waits until every peer is at the index, and gives up with nil when one is past it.
+func (r *run) statusesAt(ctx context.Context, index uint64) map[string]peerStatus {
+	all := map[string]peerStatus{}
+	for pause(ctx, retryPause) {
+		for _, id := range PeerIDs {
+			s, err := statusOf(r.cluster.addr(id), opStatus)
+			if err == nil && s.Index > index {
+				return nil
+			}
+			if err == nil && s.Index == index {
+				all[id] = s
+			}
+		}
+		if len(all) == len(PeerIDs) {
+			return all
+		}
+	}
+	return nil
+}
+
+func statusOf(addr string, op byte) (peerStatus, error) {
+	if addr == "" {
+		return peerStatus{}, errPeerDown
+	}
+	c, err := dial(addr)
+	if err != nil {
+		return peerStatus{}, err
+	}
+	defer c.close()
+	return c.status(op)
+}
+
+// compare reports disagreement, and returns an error for damage that a peer has seen.
+func (r *run) compare(all map[string]peerStatus) error {
+	first := all[PeerIDs[0]]
+	for _, id := range PeerIDs {
+		s := all[id]
+		if s.Damage != "" {
+			return fmt.Errorf("%s applied a damaged command: %s", id, s.Damage)
+		}
+		if s.Digest != first.Digest || s.Keys != first.Keys {
+			r.report.Agree = false
+			r.report.problem(fmt.Sprintf("%s and %s disagree at index %d: %d and %d keys, digests %.12s and %.12s",
+				PeerIDs[0], id, s.Index, first.Keys, s.Keys, first.Digest, s.Digest))
+		}
+	}
+	return nil
+}
+
+// part is a piece of a record: writes from … to-1 of one writer.
+type part struct {
+	record   record
+	writer   int
+	from, to uint64
+}
+
+// check asks every peer for every write of the record, and returns how many each of them has.
+func (r *run) check(ctx context.Context, rec record) (recovered uint64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := make(chan part)
+	go func() {
+		defer close(parts)
+		for w, n := range rec.Acknowledged {
+			for from := uint64(0); from < n; from += checkBatch {
+				select {
+				case parts <- part{rec, w, from, min(from+checkBatch, n)}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	var mu sync.Mutex
+	var workers sync.WaitGroup
+	for range checkWorkers {
+		workers.Go(func() {
+			n, problems, err := r.checkParts(parts)
+			if err != nil {
+				cancel(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			recovered += n
+			for _, p := range problems {
+				r.report.problem(p)
+			}
+		})
+	}
+	workers.Wait()
+	return recovered, context.Cause(ctx)
+}
+
+func (r *run) checkParts(parts <-chan part) (recovered uint64, problems []string, err error) {
+	sessions := make([]session, len(PeerIDs))
+	for i, id := range PeerIDs {
+		defer sessions[i].close()
+		addr := r.cluster.addr(id)
+		if addr == "" {
+			return 0, nil, fmt.Errorf("%s: %w", id, errPeerDown)
+		}
+		if err := sessions[i].connect(addr); err != nil {
+			return 0, nil, fmt.Errorf("%s: %w", id, err)
+		}
+	}
+	for p := range parts {
+		bad := map[uint64]bool{}
+		for i, id := range PeerIDs {
+			missing, err := checkPart(sessions[i].at, p)
+			if err != nil {
+				return recovered, problems, fmt.Errorf("asking %s: %w", id, err)
+			}
+			for _, m := range missing {
+				bad[m.seq] = true
+				problems = append(problems, fmt.Sprintf("%s %s %s", id, m.what, m.key))
+			}
+		}
+		recovered += p.to - p.from - uint64(len(bad))
+	}
+	return recovered, problems, nil
+}
+
+type missing struct {
+	seq  uint64
+	key  string
+	what string
+}
+
+func checkPart(c *conn, p part) (lost []missing, err error) {
+	var keys []byte
+	for seq := p.from; seq < p.to; seq++ {
+		keys = appendField(keys, []byte(p.write(seq).key()))
+	}
+	answer, err := c.call(opGet, keys)
+	if err != nil {
+		return nil, err
+	}
+	for seq := p.from; seq < p.to; seq++ {
+		if len(answer) == 0 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		w := p.write(seq)
+		has := answer[0] == 1
+		answer = answer[1:]
+		var value []byte
+		if has {
+			if value, answer, err = nextField(answer); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case !has:
+			lost = append(lost, missing{seq, w.key(), "has not"})
+		case !bytes.Equal(value, w.value()):
+			lost = append(lost, missing{seq, w.key(), "has another value of"})
+		}
+	}
+	return lost, nil
+}
+
+func (p part) write(seq uint64) write {
+	return write{run: p.record.Run, seed: p.record.Seed, writer: p.writer, seq: seq}
+}
+
+// checkStores opens what the stopped peers left and reads every entry: the log has to go on without a
+// gap after the last snapshot, each command has to match its checksum, and up to the index where the
+// peers were compared the logs have to be equal.
+func (r *run) checkStores(index uint64) error {
+	sums := map[uint64]uint32{}
+	for _, id := range PeerIDs {
+		if err := r.checkStore(id, index, sums); err != nil {
+			return fmt.Errorf("reading what %s left: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) checkStore(id string, index uint64, sums map[uint64]uint32) (err error) {
+	dir := r.folder.peer(id)
+	store, err := r.cfg.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	first, err := store.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := store.LastIndex()
+	if err != nil {
+		return err
+	}
+	snapshot, err := lastSnapshot(dir)
+	if err != nil {
+		return err
+	}
+	if first > snapshot+1 || last < index && snapshot < index {
+		return fmt.Errorf("the log has %d to %d and the snapshot ends at %d, but %d was applied; see %s",
+			first, last, snapshot, index, filepath.Join(dir, peerLogName))
+	}
+	for i := max(first, 1); i <= last; i++ {
+		var l raft.Log
+		if err := store.GetLog(i, &l); err != nil {
+			if errors.Is(err, raft.ErrLogNotFound) && i <= snapshot {
+				continue // raft leaves a gap behind a snapshot that the leader sent
+			}
+			return fmt.Errorf("entry %d of %d to %d: %w", i, first, last, err)
+		}
+		r.report.LogEntries++
+		if err := r.compareEntry(id, &l, index, sums); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) compareEntry(id string, l *raft.Log, index uint64, sums map[uint64]uint32) error {
+	if l.Type == raft.LogCommand {
+		if _, _, err := decodeCommand(l.Data); err != nil {
+			return fmt.Errorf("entry %d: %w", l.Index, err)
+		}
+	}
+	if l.Index > index {
+		return nil
+	}
+	sum := crc32.Checksum(fmt.Appendf(l.Data[:len(l.Data):len(l.Data)], "%d %d", l.Term, l.Type), castagnoli)
+	if other, seen := sums[l.Index]; seen && other != sum {
+		r.report.Agree = false
+		r.report.problem(fmt.Sprintf("entry %d of %s is not what another peer has", l.Index, id))
+	}
+	sums[l.Index] = sum
+	return nil
+}
+
+func lastSnapshot(dir string) (uint64, error) {
+	snapshots, err := raft.NewFileSnapshotStore(dir, retainedSnapshots, io.Discard)
+	if err != nil {
+		return 0, err
+	}
+	all, err := snapshots.List()
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	return all[0].Index, nil
+}

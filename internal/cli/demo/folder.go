@@ -1,0 +1,115 @@
+package demo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	markerName    = "ballast-demo.json"
+	markerFormat  = 1
+	peerLogName   = "peer.log"
+	snapshotsName = "snapshots"
+)
+
+// PeerIDs are the peers of every demo. Each has a folder of its name.
+var PeerIDs = []string{"peer-1", "peer-2", "peer-3"}
+
+// folder is the directory of a demo and what its marker file says.
+type folder struct {
+	path string
+	marker
+}
+
+type marker struct {
+	Format  int      `json:"format"`
+	Engine  string   `json:"engine"`
+	LastRun uint64   `json:"last_run"` // no later run writes the keys of an earlier one
+	Runs    []record `json:"runs"`     // those that came to the end of their writing
+}
+
+// record is what a run's writes were acknowledged: the first Acknowledged[i] of its writer i.
+type record struct {
+	Run          uint64   `json:"run"`
+	Seed         uint64   `json:"seed"`
+	Acknowledged []uint64 `json:"acknowledged"`
+}
+
+func (r record) total() (n uint64) {
+	for _, a := range r.Acknowledged {
+		n += a
+	}
+	return n
+}
+
+// openFolder makes a new demo's folder of a missing or empty one, or goes on with an earlier demo of
+// the same engine. Anything else it refuses and leaves as it is.
+func openFolder(path, engine string) (*folder, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the folder of the demo: %w; give another --dir", err)
+	}
+	f := &folder{path: path, marker: marker{Format: markerFormat, Engine: engine}}
+	data, err := os.ReadFile(filepath.Join(path, markerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, f.begin()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the folder of the demo: %w; give another --dir", err)
+	}
+	if err := json.Unmarshal(data, &f.marker); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; give a new --dir", filepath.Join(path, markerName), err)
+	}
+	switch {
+	case f.Format != markerFormat:
+		return nil, fmt.Errorf("%s holds a demo of format %d, this release knows %d; give a new --dir", path, f.Format, markerFormat)
+	case f.Engine != engine:
+		return nil, fmt.Errorf("%s holds a demo of the engine %s; go on with --engine %s, or give a new --dir", path, f.Engine, f.Engine)
+	}
+	return f, f.save()
+}
+
+func (f *folder) begin() error {
+	entries, err := os.ReadDir(f.path)
+	if err != nil {
+		return fmt.Errorf("cannot read the folder of the demo: %w; give another --dir", err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty and holds no demo (%s is there); give a new or an empty --dir", f.path, entries[0].Name())
+	}
+	return f.save()
+}
+
+// save replaces the marker as a whole, so that an interrupted demo leaves the old one or the new one.
+func (f *folder) save() error {
+	data, err := json.Marshal(f.marker)
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(f.path, markerName+".new")
+	if err := os.WriteFile(temporary, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("cannot write the folder of the demo: %w; give another --dir", err)
+	}
+	return os.Rename(temporary, filepath.Join(f.path, markerName))
+}
+
+func (f *folder) peer(id string) string { return filepath.Join(f.path, id) }
+
+// bytesOnDisk is what a peer's store and its snapshots take; raft's text log is not counted.
+func (f *folder) bytesOnDisk(id string) (n int64, err error) {
+	err = filepath.WalkDir(f.peer(id), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == peerLogName {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		n += info.Size()
+		return nil
+	})
+	return n, err
+}
