@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/cli/demo"
+)
+
+const (
+	defaultSeconds = 20
+	minSeconds     = 3
+	maxSeconds     = 300
+	defaultWriters = 32
+	maxWriters     = 1024
+
+	peerCommand = "demo-peer"
+)
+
+type demoFlags struct {
+	engine  string
+	seconds int
+	dir     string
+	keep    bool
+	json    bool
+	seed    uint64
+	writers int
+}
+
+const demoLong = `Three raft peers, each a process of its own, replicate a key-value state over TCP on this machine and
+keep their logs in Ballast. A client writes, and remembers what was acknowledged. Meanwhile the leader
+is killed with SIGKILL, then a follower, then all three at once, again and again, and restarted from disk.
+At the end every peer is asked for every acknowledged write, and all peers have to agree.
+
+Without --dir the demo uses a temporary folder and removes it at the end; after a failure it stays.
+With --dir of an earlier demo of the same engine the demo goes on there, and checks what the earlier
+runs had acknowledged too. Such a folder is never removed.
+
+Exit status: 0, 1 when a write was lost, peers disagree or the demo failed, 2 for a wrong command line.`
+
+func newDemo(s streams) *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Kill a raft cluster in the middle of writing, and check that nothing acknowledged is lost",
+		Long:  demoLong,
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("seed") {
+				f.seed = rand.Uint64()
+			}
+			return runDemo(cmd.Context(), s, f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.engine, "engine", defaultEngine, "what keeps the log: "+durableNames())
+	flags.IntVar(&f.seconds, "seconds", defaultSeconds, "how long to write; five kills each ten seconds, at least five")
+	flags.StringVar(&f.dir, "dir", "", "folder of the peers, new or of an earlier demo (default a temporary one)")
+	flags.BoolVar(&f.keep, "keep", false, "keep the temporary folder")
+	flags.BoolVar(&f.json, "json", false, "print the result as one line of JSON, and the events on standard error")
+	flags.Uint64Var(&f.seed, "seed", 0, "of the moments of the kills and of the values (default random)")
+	flags.IntVar(&f.writers, "writers", defaultWriters, "how many goroutines write")
+	return cmd
+}
+
+func (f *demoFlags) check() (engine, error) {
+	e, err := durableEngine(f.engine)
+	switch {
+	case err != nil:
+		return e, err
+	case f.seconds < minSeconds || f.seconds > maxSeconds:
+		return e, usagef("--seconds is %d; give %d to %d", f.seconds, minSeconds, maxSeconds)
+	case f.writers < 1 || f.writers > maxWriters:
+		return e, usagef("--writers is %d; give 1 to %d", f.writers, maxWriters)
+	}
+	return e, nil
+}
+
+func runDemo(ctx context.Context, s streams, f demoFlags) error {
+	e, err := f.check()
+	if err != nil {
+		return err
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, remove, err := demoDir(f)
+	if err != nil {
+		return err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot find this program to start the peers with: %w", err)
+	}
+	show := newProgress(s, f.json)
+	show.start(fmt.Sprintf("engine %s, %d s of writing, seed %d, folder %s", e.name, f.seconds, f.seed, dir))
+	report, err := demo.Run(ctx, demo.Config{
+		Engine:  e.name,
+		Dir:     dir,
+		Length:  time.Duration(f.seconds) * time.Second,
+		Writers: f.writers,
+		Seed:    f.seed,
+		Command: func(id, dir string, addrs map[string]string) *exec.Cmd {
+			return exec.Command(executable, peerArgs(e.name, id, dir, addrs)...)
+		},
+		Open:     func(dir string) (ballast.Store, error) { return e.openIn(dir) },
+		Progress: show,
+	})
+	show.finish()
+	if ctx.Err() != nil && report == nil {
+		return errors.Join(errors.New("the demo was interrupted"), remove())
+	}
+	if err != nil {
+		return keptHint(err, f, dir)
+	}
+	if err := printReport(s.out, report, f.json); err != nil {
+		return err
+	}
+	if !report.Good() {
+		return keptHint(badReport(report), f, dir)
+	}
+	return remove()
+}
+
+func peerArgs(engine, id, dir string, addrs map[string]string) []string {
+	args := []string{peerCommand, "--engine", engine, "--id", id, "--dir", dir}
+	for _, other := range demo.PeerIDs {
+		args = append(args, "--peer", other+"="+addrs[other])
+	}
+	return args
+}
+
+// demoDir returns the folder, and what to do with it at a good end.
+func demoDir(f demoFlags) (dir string, remove func() error, err error) {
+	if f.dir != "" {
+		dir, err = filepath.Abs(f.dir)
+		return dir, func() error { return nil }, err
+	}
+	dir, err = os.MkdirTemp("", "ballast-demo-")
+	if err != nil {
+		return "", nil, fmt.Errorf("cannot make a temporary folder: %w; give a --dir", err)
+	}
+	if f.keep {
+		return dir, func() error { return nil }, nil
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+// keptHint says where to look. A folder in which nothing was made yet is not worth it.
+func keptHint(err error, f demoFlags, dir string) error {
+	if f.dir != "" {
+		return err
+	}
+	return fmt.Errorf("%w; the peers' folders and logs are kept in %s", err, dir)
+}
+
+func badReport(r *demo.Report) error {
+	why := "the peers disagree"
+	if r.Lost > 0 {
+		why = fmt.Sprintf("%s acknowledged writes are lost", demo.Thousands(r.Lost))
+		if r.Lost == 1 {
+			why = "1 acknowledged write is lost"
+		}
+	}
+	if len(r.Problems) > 0 {
+		why += " (" + r.Problems[0] + ")"
+	}
+	return errors.New(why)
+}
+
+func printReport(w io.Writer, r *demo.Report, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	return writeTable(w, r)
+}
