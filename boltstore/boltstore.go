@@ -38,7 +38,8 @@
 //
 //	boltstore.go   Options, Open and what it checks
 //	store.go       the calls
-//	tx.go          transactions, failures and panics
+//	views.go       read transactions
+//	tx.go          write transactions, failures and panics
 package boltstore
 
 import (
@@ -120,9 +121,11 @@ type Store struct {
 	failed   engine.Latch   // for writes
 	blind    engine.Latch   // for reads
 	wedged   atomic.Bool    // bbolt panicked and did not come out of its transaction
-	writing  sync.Mutex     // one writer at a time; guards buf
-	buf      []byte         // encoded entries of the batch that is being written
-	first    atomic.Uint64  // of the log; 0 when it is empty
+	views    views
+	writing  sync.Mutex    // one writer at a time; guards buf and written
+	buf      []byte        // encoded entries of the batch that is being written
+	written  bool          // there was a write transaction
+	first    atomic.Uint64 // of the log; 0 when it is empty
 	last     atomic.Uint64
 	commit   atomic.Uint64 // at most last
 	timeForm logcodec.TimeFormat
@@ -260,8 +263,8 @@ func (s *Store) invalid(cause error) error {
 // prepare checks the file, creates what is missing, and finds the log's bounds.
 func (s *Store) prepare(isNew bool) error {
 	complete := false
-	err := s.view(func(tx *bbolt.Tx) (err error) {
-		complete, err = s.inspect(tx)
+	err := s.view(func(w *view) (err error) {
+		complete, err = s.inspect(w.tx)
 		return err
 	})
 	if err != nil {
@@ -280,7 +283,7 @@ func (s *Store) prepare(isNew bool) error {
 			return fmt.Errorf("boltstore: %w", err)
 		}
 	}
-	return s.view(s.load)
+	return s.view(func(w *view) error { return s.load(w.tx) })
 }
 
 // inspect reports whether all buckets are there, and refuses a file that is short or somebody else's.

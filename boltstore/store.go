@@ -64,10 +64,10 @@ func (s *Store) GetLog(index uint64, log *raft.Log) error {
 	if index == 0 || index > s.last.Load() {
 		return raft.ErrLogNotFound
 	}
-	return s.view(func(tx *bbolt.Tx) error {
+	return s.view(func(w *view) error {
 		var k [8]byte
 		binary.BigEndian.PutUint64(k[:], index)
-		value := get(tx, logsBucket, k[:])
+		value := get(w.logs, k[:])
 		if value == nil {
 			return raft.ErrLogNotFound
 		}
@@ -82,15 +82,6 @@ func (s *Store) GetLog(index uint64, log *raft.Log) error {
 		*log = out
 		return nil
 	})
-}
-
-// get returns a value that is bbolt's, nil when there is none.
-func get(tx *bbolt.Tx, bucket, key []byte) []byte {
-	b := tx.Bucket(bucket)
-	if b == nil {
-		return nil // a read-only store of a new file
-	}
-	return b.Get(key)
 }
 
 // StoreLog implements raft.LogStore.
@@ -285,8 +276,8 @@ func (s *Store) Get(key []byte) (value []byte, err error) {
 	if value := s.overlay.Get(key); value != nil {
 		return value, nil
 	}
-	err = s.view(func(tx *bbolt.Tx) error {
-		v := get(tx, confBucket, key)
+	err = s.view(func(w *view) error {
+		v := get(w.conf, key)
 		if v == nil {
 			return ballast.ErrKeyNotFound
 		}
@@ -335,12 +326,11 @@ func (s *Store) NextIndex(index uint64) (next uint64, err error) {
 		return 0, err
 	}
 	defer s.gate.Leave()
-	err = s.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(logsBucket)
-		if b == nil {
+	err = s.view(func(w *view) error {
+		if w.logs == nil {
 			return nil
 		}
-		k, _ := b.Cursor().Seek(key(max(index, 1)))
+		k, _ := w.logs.Seek(key(max(index, 1)))
 		if k == nil {
 			return nil
 		}
@@ -357,17 +347,16 @@ func (s *Store) StableKeys() ([][]byte, error) {
 	}
 	defer s.gate.Leave()
 	keys := s.overlay.Keys()
-	err := s.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(confBucket)
-		if b == nil {
+	err := s.view(func(w *view) error {
+		if w.conf == nil {
 			return nil
 		}
-		return b.ForEach(func(k, v []byte) error {
+		for k, v := w.conf.First(); k != nil; k, v = w.conf.Next() {
 			if v != nil { // nil is a bucket in the bucket, which is not ours
 				keys = append(keys, string(k))
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
@@ -416,7 +405,7 @@ func (s *Store) Close() error {
 // writeFreelist leaves a file that opens without a scan, also in raft-boltdb v1. Without space for it the next
 // opening scans, and nothing is lost.
 func (s *Store) writeFreelist() error {
-	if s.opts.ReadOnly || !s.db.NoFreelistSync || s.failed.Err() != nil || s.opts.Bolt != nil {
+	if !s.written || s.failed.Err() != nil || s.opts.Bolt != nil {
 		return nil
 	}
 	s.db.NoFreelistSync = false

@@ -26,24 +26,12 @@ func (s *Store) guard(f func() error) (err error) {
 	return f()
 }
 
-// view calls f in a read transaction. It does not wait for a writer.
-func (s *Store) view(f func(tx *bbolt.Tx) error) error {
-	if err := s.blind.Err(); err != nil {
-		return err
-	}
-	return s.guard(func() error {
-		tx, err := s.db.Begin(false)
-		if err != nil {
-			return fmt.Errorf("boltstore: %w", err)
-		}
-		defer func() { _ = tx.Rollback() }()
-		return f(tx)
-	})
-}
-
 // update calls f in a write transaction and commits it. The caller holds s.writing. After an error nothing of
 // it is visible.
 func (s *Store) update(f func(tx *bbolt.Tx) error) error {
+	s.dropViews()
+	defer s.dropViews()
+	s.written = true
 	var tx *bbolt.Tx
 	err := s.guard(func() (err error) {
 		if tx, err = s.db.Begin(true); err != nil {
@@ -84,8 +72,8 @@ func (s *Store) abandon(tx *bbolt.Tx) {
 // checkVisible closes the eyes of readers when the transaction of a failed commit is what bbolt shows: its last page
 // was written, only the sync of it failed.
 func (s *Store) checkVisible(id int, cause error) {
-	err := s.view(func(tx *bbolt.Tx) error {
-		if tx.ID() >= id {
+	err := s.view(func(w *view) error {
+		if w.tx.ID() >= id {
 			return cause
 		}
 		return nil
@@ -142,6 +130,7 @@ func isNoSpace(err error) bool {
 
 // closeBolt lets go of the file and of its lock.
 func (s *Store) closeBolt() error {
+	s.dropViews()
 	if s.wedged.Load() {
 		return s.file.Close()
 	}
