@@ -2,17 +2,19 @@
 //
 //	go run . [-runs 5] [-dir FOLDER] [-only TEXT]
 //
-// For each workload it takes the stores in turn, run after run, and prints the median time of a call and the
-// ratio of the peer's median to Ballast's: 2.00 says that Ballast takes half the time. A shared machine drifts, so only
-// ratios of one run mean something.
+// For each workload it opens both stores, lets them take turns, and prints the medians, over the runs, of the time of a
+// call, and the ratio of the peer's median to Ballast's: 2.00 says that Ballast takes half the time. A shared machine drifts, so
+// only ratios of one run mean something.
 //
 // It is a module of its own, so that no peer enters the build of somebody who uses Ballast.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -53,7 +55,7 @@ func run(runs int, dir, only string) error {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		theirs, mine := median(times[0]), median(times[1])
-		ratio := float64(theirs) / float64(mine)
+		ratio := theirs / mine
 		mark := ""
 		if ratio < w.reach {
 			mark, missed = "missed", missed+1
@@ -69,31 +71,56 @@ func run(runs int, dir, only string) error {
 	return nil
 }
 
-// measure returns the time of a call in nanoseconds for each run, the peer's first. The order of the two changes with
-// each run, so that neither is always the one that finds the disk warm.
+// measure returns the time of a call in nanoseconds for each run, the peer's first. Within a run both stores are open, and
+// they take turns, a few calls each, so that whatever else the machine does meets both.
 func measure(w workload, runs int, base string) (times [2][]float64, err error) {
-	stores := [2]opener{peer, ours}
-	for run := range runs {
-		order := []int{0, 1}
-		if run%2 == 1 {
-			slices.Reverse(order)
+	for range runs {
+		folder, err := os.MkdirTemp(base, "run-")
+		if err != nil {
+			return times, err
 		}
-		for _, i := range order {
-			folder, err := os.MkdirTemp(base, "run-")
-			if err != nil {
-				return times, err
-			}
-			ns, err := w.run(stores[i], folder)
-			if err != nil {
-				return times, fmt.Errorf("%s: %w", stores[i].name, err)
-			}
-			times[i] = append(times[i], ns)
-			if err := os.RemoveAll(folder); err != nil {
-				return times, err
-			}
+		run, err := measureOnce(w, folder)
+		if err != nil {
+			return times, err
+		}
+		for i := range times {
+			times[i] = append(times[i], run[i])
+		}
+		if err := os.RemoveAll(folder); err != nil {
+			return times, err
 		}
 	}
 	return times, nil
+}
+
+func measureOnce(w workload, base string) (ns [2]float64, err error) {
+	var ops [2]func() error
+	for i, o := range []opener{peer, ours} {
+		folder := filepath.Join(base, o.name)
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return ns, err
+		}
+		op, closeStore, err := w.start(o, folder)
+		if err != nil {
+			return ns, fmt.Errorf("%s: %w", o.name, err)
+		}
+		defer func() { err = errors.Join(err, closeStore()) }()
+		ops[i] = op
+	}
+	var blocks [2][]float64
+	for block := range w.blocks {
+		for turn := range 2 {
+			i := (block + turn) % 2
+			start := time.Now()
+			for range w.calls {
+				if err := ops[i](); err != nil {
+					return ns, err
+				}
+			}
+			blocks[i] = append(blocks[i], float64(time.Since(start))/float64(w.calls))
+		}
+	}
+	return [2]float64{median(blocks[0]), median(blocks[1])}, nil
 }
 
 func median(v []float64) float64 {

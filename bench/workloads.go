@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -35,29 +36,33 @@ var (
 	}}
 )
 
-// workload is one figure: run returns the nanoseconds of a call, reach is the ratio to the peer that is promised.
+// workload is one figure. start opens and fills a store and returns the call that is measured; the two stores take
+// turns for so many blocks of so many calls. reach is the ratio to the peer that is promised.
 type workload struct {
-	name  string
-	reach float64
-	run   func(o opener, folder string) (float64, error)
+	name   string
+	reach  float64
+	blocks int
+	calls  int
+	start  func(o opener, folder string) (call, closeStore func() error, err error)
 }
 
 var workloads = []workload{
-	{"StoreLogs 1x128 B", 0.95, storeLogs(1, 128, 600)},
-	{"StoreLogs 64x128 B", 0.95, storeLogs(64, 128, 400)},
-	{"StoreLogs 64x4 KiB", 1.30, storeLogs(64, 4096, 200)},
-	{"GetLog 256 B in order", 3.00, getLog(false)},
-	{"GetLog 256 B at random", 3.00, getLog(true)},
-	{"FirstIndex", 0.95, calls(200_000, func(s store, _ int) error { _, err := s.FirstIndex(); return err })},
-	{"LastIndex", 0.95, calls(200_000, func(s store, _ int) error { _, err := s.LastIndex(); return err })},
-	{"Set", 0.95, calls(500, func(s store, i int) error { return s.Set([]byte("LastVoteCand"), fmt.Appendf(nil, "127.0.0.1:%d", i)) })},
-	{"SetUint64", 0.95, calls(500, func(s store, i int) error { return s.SetUint64([]byte("CurrentTerm"), uint64(i)) })},
-	{"Get", 0.95, calls(100_000, func(s store, _ int) error { _, err := s.Get([]byte("k")); return err })},
-	{"GetUint64", 0.95, calls(100_000, func(s store, _ int) error { _, err := s.GetUint64([]byte("n")); return err })},
-	{"DeleteRange of 10 of 50,000", 0.95, deletePrefix(10, 200)},
-	{"DeleteRange of 20,000 of 50,000", 0.95, deletePrefix(20_000, 2)},
-	{"DeleteRange of the last 5", 0.95, deleteSuffix},
-	{"Open with 50,000 entries", 0.95, reopen},
+	{"StoreLogs 1x128 B", 0.95, 60, 10, storeLogs(1, 128)},
+	{"StoreLogs 64x128 B", 0.95, 60, 8, storeLogs(64, 128)},
+	{"StoreLogs 64x4 KiB", 1.30, 60, 4, storeLogs(64, 4096)},
+	{"GetLog 256 B in order", 3.00, 50, 4000, getLog(false)},
+	{"GetLog 256 B at random", 3.00, 50, 4000, getLog(true)},
+	{"FirstIndex", 0.95, 50, 4000, filled(func(s store, _ int) error { _, err := s.FirstIndex(); return err })},
+	{"LastIndex", 0.95, 50, 4000, filled(func(s store, _ int) error { _, err := s.LastIndex(); return err })},
+	{"Set", 0.95, 60, 10, filled(func(s store, i int) error { return s.Set([]byte("LastVoteCand"), fmt.Appendf(nil, "127.0.0.1:%d", i)) })},
+	{"SetUint64", 0.95, 60, 10, filled(func(s store, i int) error { return s.SetUint64([]byte("CurrentTerm"), uint64(i)) })},
+	{"Get", 0.95, 50, 2000, filled(func(s store, _ int) error { _, err := s.Get([]byte("k")); return err })},
+	{"GetUint64", 0.95, 50, 2000, filled(func(s store, _ int) error { _, err := s.GetUint64([]byte("n")); return err })},
+	{"DeleteRange of 10 of 50,000", 0.95, 60, 8, deletePrefix(10)},
+	{"DeleteRange of 5,000 of 50,000", 0.95, 9, 1, deletePrefix(5000)},
+	{"DeleteRange of 45,000 of 50,000", 0.95, 1, 1, deletePrefix(45_000)},
+	{"DeleteRange and StoreLogs of the last 5", 0.95, 60, 8, replaceSuffix},
+	{"Open and Close with 50,000 entries", 0.95, 20, 3, reopen},
 }
 
 // batch makes n entries with Data of size bytes.
@@ -96,119 +101,107 @@ func fill(s store, count, size int) error {
 	return s.Set([]byte("k"), []byte("127.0.0.1:7001"))
 }
 
-// timed opens a store, fills it, and returns the time of a call of the n that f makes.
-func timed(o opener, folder string, count, size, n int, f func(s store) error) (ns float64, err error) {
+// open opens a store and fills it.
+func open(o opener, folder string, count, size int) (store, error) {
 	s, err := o.open(folder)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer func() {
-		if e := s.Close(); err == nil {
-			err = e
-		}
-	}()
 	if err := fill(s, count, size); err != nil {
-		return 0, err
+		return nil, errors.Join(err, s.Close())
 	}
-	start := time.Now()
-	if err := f(s); err != nil {
-		return 0, err
-	}
-	return float64(time.Since(start)) / float64(n), nil
+	return s, nil
 }
 
-func storeLogs(n, size, iterations int) func(opener, string) (float64, error) {
-	return func(o opener, folder string) (float64, error) {
-		logs := batch(1001, n, size)
-		return timed(o, folder, 1000, 128, iterations, func(s store) error {
-			for range iterations {
-				if err := s.StoreLogs(logs); err != nil {
-					return err
-				}
-				advance(logs)
-			}
-			return nil
-		})
-	}
-}
-
-func getLog(random bool) func(opener, string) (float64, error) {
-	const count, iterations = 100_000, 200_000
-	return func(o opener, folder string) (float64, error) {
-		rng := rand.New(rand.NewPCG(1, 2))
-		return timed(o, folder, count, 256, iterations, func(s store) error {
-			var l raft.Log
-			for i := range uint64(iterations) {
-				index := i%count + 1
-				if random {
-					index = rng.Uint64N(count) + 1
-				}
-				if err := s.GetLog(index, &l); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-}
-
-func calls(iterations int, call func(s store, i int) error) func(opener, string) (float64, error) {
-	return func(o opener, folder string) (float64, error) {
-		return timed(o, folder, 10_000, 128, iterations, func(s store) error {
-			for i := range iterations {
-				if err := call(s, i); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-}
-
-func deletePrefix(n, iterations uint64) func(opener, string) (float64, error) {
-	return func(o opener, folder string) (float64, error) {
-		return timed(o, folder, 50_000, 128, int(iterations), func(s store) error {
-			for i := range iterations {
-				if err := s.DeleteRange(i*n+1, (i+1)*n); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-}
-
-// deleteSuffix cuts five entries off and puts them back, as raft does at a conflict.
-func deleteSuffix(o opener, folder string) (float64, error) {
-	const iterations = 200
-	logs := batch(9_996, 5, 128)
-	return timed(o, folder, 10_000, 128, iterations, func(s store) error {
-		for range iterations {
-			if err := s.DeleteRange(9_996, 10_000); err != nil {
-				return err
-			}
-			if err := s.StoreLogs(logs); err != nil {
-				return err
-			}
+func storeLogs(n, size int) func(opener, string) (call, closeStore func() error, err error) {
+	return func(o opener, folder string) (call, closeStore func() error, err error) {
+		s, err := open(o, folder, 1000, 128)
+		if err != nil {
+			return nil, nil, err
 		}
-		return nil
-	})
+		logs := batch(1001, n, size)
+		return func() error {
+			defer advance(logs)
+			return s.StoreLogs(logs)
+		}, s.Close, nil
+	}
 }
 
-func reopen(o opener, folder string) (float64, error) {
-	if _, err := timed(o, folder, 50_000, 256, 1, func(store) error { return nil }); err != nil {
-		return 0, err
+func getLog(random bool) func(opener, string) (call, closeStore func() error, err error) {
+	const count = 100_000
+	return func(o opener, folder string) (call, closeStore func() error, err error) {
+		s, err := open(o, folder, count, 256)
+		if err != nil {
+			return nil, nil, err
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		var l raft.Log
+		var last uint64
+		return func() error {
+			last = last%count + 1
+			if random {
+				last = rng.Uint64N(count) + 1
+			}
+			return s.GetLog(last, &l)
+		}, s.Close, nil
 	}
-	const iterations = 20
-	start := time.Now()
-	for range iterations {
+}
+
+// filled makes the same call on a store of 10,000 entries.
+func filled(call func(s store, i int) error) func(opener, string) (func() error, func() error, error) {
+	return func(o opener, folder string) (func() error, func() error, error) {
+		s, err := open(o, folder, 10_000, 128)
+		if err != nil {
+			return nil, nil, err
+		}
+		i := 0
+		return func() error {
+			i++
+			return call(s, i)
+		}, s.Close, nil
+	}
+}
+
+// deletePrefix compacts n entries more with each call.
+func deletePrefix(n uint64) func(opener, string) (call, closeStore func() error, err error) {
+	return func(o opener, folder string) (call, closeStore func() error, err error) {
+		s, err := open(o, folder, 50_000, 128)
+		if err != nil {
+			return nil, nil, err
+		}
+		first := uint64(1)
+		return func() error {
+			defer func() { first += n }()
+			return s.DeleteRange(first, first+n-1)
+		}, s.Close, nil
+	}
+}
+
+// replaceSuffix cuts five entries off and puts others there, as raft does at a conflict.
+func replaceSuffix(o opener, folder string) (call, closeStore func() error, err error) {
+	s, err := open(o, folder, 10_000, 128)
+	if err != nil {
+		return nil, nil, err
+	}
+	logs := batch(9_996, 5, 128)
+	return func() error {
+		if err := s.DeleteRange(9_996, 10_000); err != nil {
+			return err
+		}
+		return s.StoreLogs(logs)
+	}, s.Close, nil
+}
+
+func reopen(o opener, folder string) (call, closeStore func() error, err error) {
+	s, err := open(o, folder, 50_000, 256)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() error {
 		s, err := o.open(folder)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		if err := s.Close(); err != nil {
-			return 0, err
-		}
-	}
-	return float64(time.Since(start)) / iterations, nil
+		return s.Close()
+	}, func() error { return nil }, s.Close()
 }
