@@ -1,0 +1,65 @@
+// Package badgerstore keeps a raft peer's log and stable state in a badger directory, interchangeable with
+// raft-badger v0.6.
+//
+// # Usage
+//
+//	store, err := badgerstore.Open("/var/lib/app/raft", nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	r, err := raft.NewRaft(config, fsm, store, store, snapshots, transport)
+//
+// # Guarantees
+//
+// [Store] keeps every promise of [ballast.Store]. Writes are always synced; what badger v4.9 leaves out is added: the
+// names of new files are synced before a write is acknowledged, and a failed sync of the value log, which badger only logs,
+// fails the store.
+//
+// A batch that fits a transaction of badger (2.4 MiB with the default MemTableSize, entries of 1 MiB or more
+// count 45 bytes) is one transaction. A larger one is written as a whole under keys of Ballast's own first; a marker,
+// one transaction, then stores it; its entries are put at their indexes and the copy is removed. A crash
+// before the marker leaves nothing of it, and after a crash behind the marker Open finishes it. It costs the double amount of
+// writing and a few more syncs. raft-badger, if it opened the directory in the middle, would find a part of the entries.
+//
+// DeleteRange of any number of entries is decided by its first transaction as well, which lowers the commit index and
+// notes the range and the version up to which what is in it is deleted; the keys are removed in transactions
+// of 8192. After a crash Open removes the rest.
+//
+// Reads never wait for a write: they read at the version that was published last. Checksums of tables are
+// verified when the directory is opened and when a block is read, those of the value log on each read. Damage at the end of a
+// write-ahead log reads as its end, because badger cannot tell it from a write that a crash has torn.
+//
+// Opening reads every table once. A read-only store needs a directory that was closed cleanly.
+//
+// # Full disks
+//
+// Badger writes through memory maps of files with holes. When the disk fills up under such a write the
+// operating system ends the process with SIGBUS; there is no error to return. So StoreLogs returns
+// ballast.ErrNoSpace while the file system has less than Options.ReserveBytes free, deletions and stable writes are refused below a
+// quarter of that, and Open below an eighth. What this cannot see is another process that takes the
+// whole reserve in the time of one write, and a quota that statfs does not show. Keep a peer's directory on a file
+// system that others do not fill up.
+//
+// # Layout
+//
+// Keys, all in one badger database:
+//
+//	logs-<index>          raft-badger's: 8 bytes big-endian -> the entry, see internal/logcodec
+//	meta-<key>            raft-badger's: what Set wrote
+//	meta-meta-<key>       raft-badger's: what SetUint64 wrote, 8 bytes big-endian
+//	ballast-stable-<key>  what Set wrote for a key that itself begins with "meta-"
+//	ballast-commit        the commit index, 8 bytes big-endian
+//	ballast-deleted       which ranges were deleted, up to which version
+//	ballast-batch, ballast-batch-<n>  a large batch in the making
+//	ballast-pad           zeros that push a memtable out
+//
+// A stable key is at one place: Set removes what SetUint64 wrote, and the reverse, in one transaction. Where
+// raft-badger has left both, the newer one counts. A key that raft-badger's Set wrote and that begins
+// with "meta-" cannot be told from one of its SetUint64, and is taken for that.
+//
+// Index 0 under logs- is no entry; raft does not write it.
+//
+// Source files: options.go, open.go and preflight.go open a directory; store.go reads; write.go, redo.go and delete.go
+// write; graves.go is the record of deletions; gc.go returns space; logger.go listens to badger.
+package badgerstore

@@ -1,0 +1,100 @@
+package badgerstore
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// startGC looks for garbage in the value log now and then, the first time at once: what was deleted
+// before the last Close is known as garbage since then.
+func (s *Store) startGC() {
+	s.log.beforeRemoval = s.beforeRemoval
+	s.stopGC, s.gcDone = make(chan struct{}), make(chan struct{})
+	if s.opts.GCInterval < 0 {
+		close(s.gcDone)
+		return
+	}
+	go func() {
+		defer close(s.gcDone)
+		ticker := time.NewTicker(s.opts.GCInterval)
+		defer ticker.Stop()
+		for {
+			s.pushOut()
+			s.collect()
+			select {
+			case <-s.stopGC:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+}
+
+// beforeRemoval is called when the garbage collection has moved what lives in a file, before it removes it. The
+// new place has to be durable by then: badger takes no notice when its sync failed, and does not sync the
+// name of a new file.
+func (s *Store) beforeRemoval() error {
+	if err := s.latch.Err(); err != nil {
+		return err
+	}
+	if err := syncDir(s.dir); err != nil {
+		return s.latch.Fail(err)
+	}
+	return nil
+}
+
+// collect removes the files of the value log that are garbage enough.
+func (s *Store) collect() {
+	defer func() {
+		if r := recover(); r != nil && r != errGCStopped {
+			s.panicked.Store(true)
+		}
+	}()
+	for s.latch.Err() == nil && s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4) == nil {
+		if err := s.db.RunValueLogGC(s.opts.GCDiscardRatio); err != nil {
+			return // badger.ErrNoRewrite when there is no more
+		}
+	}
+}
+
+const (
+	padBytes       = 512 << 10
+	pushOutGarbage = 4 // in memtables
+)
+
+// pushOut makes badger write its memtable to a table when much has died in the value log. Badger learns what is garbage only
+// when it compacts tables, and an entry that is in the value log takes so little room in the memtable that this would come
+// after many gigabytes. Badger has no call for it, so the memtable is filled up.
+func (s *Store) pushOut() {
+	s.mu.Lock()
+	due := s.garbage >= pushOutGarbage*s.bopt.MemTableSize
+	if due {
+		s.garbage = 0
+	}
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	pad := make([]byte, padBytes)
+	for written := int64(0); written < 2*s.bopt.MemTableSize; written += padBytes {
+		select {
+		case <-s.stopGC:
+			return
+		default:
+		}
+		if err := s.writePad(pad); err != nil {
+			return
+		}
+	}
+}
+
+func (s *Store) writePad(pad []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(s.writable(), s.checkSpace(padBytes, s.opts.ReserveBytes)); err != nil {
+		return err
+	}
+	return s.commit(func(txn *badger.Txn, _ uint64) error { return txn.Set([]byte(padKey), pad) })
+}

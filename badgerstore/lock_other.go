@@ -1,0 +1,15 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package badgerstore
+
+// ownLock is false: badger locks the directory in its own way here.
+const ownLock = false
+
+type dirLock struct{}
+
+func lockDir(string, bool) (*dirLock, error) { return &dirLock{}, nil }
+
+func (l *dirLock) unlock() error { return nil }
+
+// syncDir does nothing: such a system keeps names durable itself, or has no call for it.
+func syncDir(string) error { return nil }

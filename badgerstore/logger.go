@@ -1,0 +1,79 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+
+	"github.com/raft-ballast/ballast/internal/engine"
+)
+
+// Formats of badger v4.9.6 that mean more than a message. A test fails when a new badger has others.
+const (
+	// The value log's sync failed. Badger goes on and acknowledges the write.
+	formatSyncFailed = "Error while curlf sync: %v\n"
+	// The garbage collection has moved what lives and is about to remove the file. Badger looks at
+	// nothing between.
+	formatRemoving = "Removing fid: %d"
+	// A memtable cannot be written to a table. Badger tries again every second, for ever.
+	formatFlushFailed = "error flushing memtable to disk: %v, retrying"
+)
+
+// errGCStopped unwinds badger's garbage collection before it removes a file.
+var errGCStopped = errors.New("badgerstore: the value log's garbage collection was stopped, since a write had failed")
+
+// logAdapter is badger's logger. It also is the only place where some of badger's failures can be seen.
+type logAdapter struct {
+	out   *slog.Logger // nil for silence
+	latch *engine.Latch
+
+	// beforeRemoval is called by the garbage collection's goroutine before it removes a file.
+	beforeRemoval func() error
+
+	flushFailures atomic.Int64
+}
+
+func (l *logAdapter) Errorf(format string, args ...any) {
+	switch format {
+	case formatSyncFailed:
+		l.latch.Fail(fmt.Errorf("badgerstore: sync of the value log: %w", firstError(args)))
+	case formatFlushFailed:
+		l.flushFailures.Add(1)
+	}
+	l.print(slog.LevelError, format, args)
+}
+
+func (l *logAdapter) Warningf(format string, args ...any) { l.print(slog.LevelWarn, format, args) }
+
+// Infof panics to stop a garbage collection: badger holds no lock there, and Store.collect recovers it.
+func (l *logAdapter) Infof(format string, args ...any) {
+	if format == formatRemoving && l.beforeRemoval != nil {
+		if err := l.beforeRemoval(); err != nil {
+			panic(errGCStopped)
+		}
+	}
+	l.print(slog.LevelInfo, format, args)
+}
+
+func (l *logAdapter) Debugf(format string, args ...any) { l.print(slog.LevelDebug, format, args) }
+
+func (l *logAdapter) print(level slog.Level, format string, args []any) {
+	ctx := context.Background()
+	if l.out == nil || !l.out.Enabled(ctx, level) {
+		return
+	}
+	text := strings.TrimSpace(fmt.Sprintf(format, args...))
+	l.out.Log(ctx, level, text, "component", "badger")
+}
+
+func firstError(args []any) error {
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			return err
+		}
+	}
+	return fmt.Errorf("%v", args)
+}

@@ -1,0 +1,171 @@
+package badgerstore
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// Compression is how badger compresses the blocks of its tables. It concerns what is written from now
+// on: a directory may hold tables of every kind.
+type Compression int
+
+// The kinds of compression. Values of at least 1 MiB are never compressed: badger keeps them in its
+// value log.
+const (
+	// Snappy is the default, as it is raft-badger's and badger's own.
+	Snappy Compression = iota
+	// None spends no time on compressing; right for entries that are compressed or encrypted already.
+	None
+	// ZSTD is smaller and slower than Snappy.
+	ZSTD
+)
+
+// Options are the options of [Open]; nil stands for the zero value. Open copies them.
+type Options struct {
+	// Compression of new tables. The zero value is Snappy.
+	Compression Compression
+
+	// Logger gets badger's messages, each with the attribute "component"="badger". nil is silence.
+	Logger *slog.Logger
+
+	// ReadOnly opens without writing anything. The directory has to exist and to have been closed
+	// cleanly. Stable writes go to memory and end with Close; all others return ballast.ErrReadOnly.
+	// It takes a shared lock: many readers, but none beside a writer. Not on Windows.
+	ReadOnly bool
+
+	// MaxEntryBytes limits Data and Extensions of an entry together, in bytes. 0 stands for
+	// ballast.DefaultMaxEntryBytes; at most 512 MiB.
+	MaxEntryBytes int
+
+	// GCInterval is how often the value log's garbage is looked for in the background. 0 stands for one
+	// minute, a negative one for never; Close looks for it in any case.
+	GCInterval time.Duration
+
+	// GCDiscardRatio is the share of a value log file that has to be garbage before the rest is moved and
+	// the file removed, between 0 and 1. 0 stands for 0.5.
+	GCDiscardRatio float64
+
+	// ReserveBytes is the free space below which StoreLogs returns ballast.ErrNoSpace. A quarter of it
+	// is kept back for DeleteRange and for stable writes, which are what helps a peer on a full disk. 0
+	// stands for 8 times badger's MemTableSize, 128 MiB; a negative one looks at no free space at all.
+	ReserveBytes int64
+
+	// Badger, when not nil, may change badger's own options after Ballast has set its own. Open returns
+	// an error when Dir, ValueDir, InMemory, ReadOnly, SyncWrites, NumVersionsToKeep, NamespaceOffset,
+	// BypassLockGuard or Logger come back changed: the guarantees of this package rest on them.
+	Badger func(*badger.Options)
+}
+
+const (
+	defaultGCInterval   = time.Minute
+	defaultGCRatio      = 0.5
+	defaultMemTable     = 16 << 20
+	defaultBlockCache   = 16 << 20
+	defaultValueLogFile = 256 << 20
+
+	maxEntryLimit  = 512 << 20
+	reserveTables  = 8 // of ReserveBytes' default, in memtables
+	maxBadgerVLog  = 2<<30 - 1
+	valueLogSlack  = 1 << 20 // an entry's key and encoding beyond its Data and Extensions
+	maxStableKey   = 64_000  // badger takes 65000, prefixes included
+	stableKeyExtra = len(stablePrefix)
+)
+
+// withDefaults returns a copy of o in which every field has its meaning, or what is wrong with o.
+func (o *Options) withDefaults() (Options, error) {
+	out := Options{}
+	if o != nil {
+		out = *o
+	}
+	if out.Compression < Snappy || out.Compression > ZSTD {
+		return out, fmt.Errorf("badgerstore: unknown Compression %d; take Snappy, None or ZSTD", out.Compression)
+	}
+	if out.MaxEntryBytes < 0 || out.MaxEntryBytes > maxEntryLimit {
+		return out, fmt.Errorf("badgerstore: MaxEntryBytes is %d; take 0 for the default or up to %d",
+			out.MaxEntryBytes, maxEntryLimit)
+	}
+	if !(out.GCDiscardRatio >= 0 && out.GCDiscardRatio < 1) {
+		return out, fmt.Errorf("badgerstore: GCDiscardRatio is %v; take 0 for the default or a ratio below 1",
+			out.GCDiscardRatio)
+	}
+	if out.MaxEntryBytes == 0 {
+		out.MaxEntryBytes = ballast.DefaultMaxEntryBytes
+	}
+	if out.GCInterval == 0 {
+		out.GCInterval = defaultGCInterval
+	}
+	if out.GCDiscardRatio == 0 {
+		out.GCDiscardRatio = defaultGCRatio
+	}
+	return out, nil
+}
+
+// badgerOptions returns badger's options for dir.
+func (o *Options) badgerOptions(dir string, log badger.Logger) (badger.Options, error) {
+	b := badger.DefaultOptions(dir)
+	b.SyncWrites = true
+	b.ReadOnly = o.ReadOnly
+	b.Logger = log
+	b.Compression = map[Compression]options.CompressionType{
+		Snappy: options.Snappy, None: options.None, ZSTD: options.ZSTD}[o.Compression]
+	b.BypassLockGuard = ownLock
+	b.DetectConflicts = false // one writer at a time
+	b.MetricsEnabled = false
+	b.VerifyValueChecksum = true
+	b.ChecksumVerificationMode = options.OnBlockRead
+	b.MemTableSize = defaultMemTable
+	b.BlockCacheSize = defaultBlockCache
+	b.ValueLogFileSize = max(defaultValueLogFile, 2*int64(o.MaxEntryBytes))
+	b.NumMemtables = 3
+	b.NumCompactors = 2
+	b.NumLevelZeroTables = 2
+	b.NumLevelZeroTablesStall = 8
+	b.CompactL0OnClose = true // so that what was deleted is known to be garbage at the next Open
+	if o.Badger != nil {
+		kept := b
+		o.Badger(&b)
+		if err := checkKept(&kept, &b); err != nil {
+			return b, err
+		}
+	}
+	if need := int64(o.MaxEntryBytes) + valueLogSlack; b.ValueLogFileSize < need {
+		b.ValueLogFileSize = need
+	}
+	return b, nil
+}
+
+// checkKept refuses a change of an option that a guarantee rests on.
+func checkKept(want, got *badger.Options) error {
+	var name string
+	switch {
+	case !got.SyncWrites:
+		name = "SyncWrites"
+	case got.Dir != want.Dir:
+		name = "Dir"
+	case got.ValueDir != want.ValueDir:
+		name = "ValueDir"
+	case got.InMemory:
+		name = "InMemory"
+	case got.ReadOnly != want.ReadOnly:
+		name = "ReadOnly"
+	case got.NumVersionsToKeep != want.NumVersionsToKeep:
+		name = "NumVersionsToKeep"
+	case got.NamespaceOffset != want.NamespaceOffset:
+		name = "NamespaceOffset"
+	case got.BypassLockGuard != want.BypassLockGuard:
+		name = "BypassLockGuard"
+	case got.Logger != want.Logger:
+		name = "Logger"
+	case got.ValueLogFileSize > maxBadgerVLog:
+		return fmt.Errorf("badgerstore: badger's ValueLogFileSize is %d; it has to be below 2 GiB", got.ValueLogFileSize)
+	default:
+		return nil
+	}
+	return fmt.Errorf("badgerstore: Options.Badger changed badger's %s, which the store's guarantees rest on; leave it as it is", name)
+}
