@@ -60,7 +60,7 @@ func newDemo(s streams) *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
-				f.seed = rand.Uint64()
+				f.seed = uint64(rand.Uint32()) // short to type, and exact in any reader of JSON
 			}
 			return runDemo(cmd.Context(), s, f)
 		},
@@ -95,11 +95,9 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second Ctrl-C ends this process at once
 	dir, remove, err := demoDir(f)
 	if err != nil {
 		return err
@@ -124,7 +122,7 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 	})
 	show.finish()
 	if ctx.Err() != nil && report == nil {
-		return errors.Join(errors.New("the demo was interrupted"), remove())
+		return errors.Join(errors.New("the demo was interrupted and its peers are stopped; start it again"), remove())
 	}
 	if err != nil {
 		return keptHint(err, f, dir)

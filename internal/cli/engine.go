@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/badgerstore"
 	"github.com/raft-ballast/ballast/boltstore"
 )
 
@@ -28,6 +29,11 @@ var engines = []engine{
 		name: "bolt",
 		file: "raft.db",
 		open: func(path string) (ballast.Store, error) { return opened(boltstore.Open(path, nil)) },
+	},
+	{
+		name: "badger",
+		file: "badger",
+		open: func(path string) (ballast.Store, error) { return opened(badgerstore.Open(path, nil)) },
 	},
 	{
 		name:     "mem",

@@ -202,16 +202,6 @@ func (c *conn) status(op byte) (peerStatus, error) {
 	return s, err
 }
 
-func requestSnapshot(addr string) error {
-	c, err := dial(addr)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	_, err = c.call(opSnapshot, nil)
-	return err
-}
-
 // pause waits and reports whether ctx still goes on.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ import (
 
 const (
 	readyTimeout = 30 * time.Second
-	stopTimeout  = 15 * time.Second
+	stopTimeout  = 30 * time.Second
 )
 
 // counters are what the peers told, all of them together and over all their lives.
@@ -137,8 +138,9 @@ func (c *cluster) start(ctx context.Context, id string) (event, error) {
 	return event{}, err
 }
 
-// follow reads what a peer tells until it is gone.
+// follow reads what a peer tells until it is gone. One that never was ready is start's to report.
 func (c *cluster) follow(p *process, stdout io.Reader, ready chan<- event) {
+	started := false
 	for dec := json.NewDecoder(stdout); ; {
 		var e event
 		if dec.Decode(&e) != nil {
@@ -146,6 +148,7 @@ func (c *cluster) follow(p *process, stdout io.Reader, ready chan<- event) {
 		}
 		switch e.Kind {
 		case eventReady:
+			started = true
 			ready <- e
 		case eventSnapshot:
 			c.told.snapshots.Add(1)
@@ -157,25 +160,44 @@ func (c *cluster) follow(p *process, stdout io.Reader, ready chan<- event) {
 	}
 	p.err = p.cmd.Wait()
 	close(p.gone)
-	if p.wanted.Load() {
+	if p.wanted.Load() || !started {
 		return
 	}
+	err := fmt.Errorf("%s ended by itself: %s", p.id, p.reason())
 	select {
-	case c.failed <- fmt.Errorf("%s ended by itself: %s", p.id, p.reason()):
-	default:
+	case c.failed <- errors.Join(err, c.keepStderr(p)):
+	default: // the run is ending because of an earlier one
 	}
 }
 
-// reason is the last line that the process wrote to its standard error, or how it ended.
+// reason is the line of its standard error that says why the process ended, or how it ended.
 func (p *process) reason() string {
 	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return strings.TrimPrefix(last, "ballast: ")
+	why := lines[len(lines)-1]
+	for _, l := range lines {
+		if strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
+			why = l
+			break
+		}
 	}
-	if p.err != nil {
+	switch {
+	case why != "":
+		return strings.TrimPrefix(why, "ballast: ")
+	case p.err != nil:
 		return p.err.Error()
+	default:
+		return "it said nothing"
 	}
-	return "it said nothing"
+}
+
+// keepStderr puts what may be a stack trace behind raft's own log.
+func (c *cluster) keepStderr(p *process) error {
+	f, err := os.OpenFile(filepath.Join(c.folder.peer(p.id), peerLogName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(p.stderr.Bytes())
+	return errors.Join(err, f.Close())
 }
 
 func (p *process) end() {

@@ -88,7 +88,7 @@ func ServePeer(cfg PeerConfig) (err error) {
 
 	store, err := cfg.Open(cfg.Dir)
 	if err != nil {
-		return fmt.Errorf("%s: %w", cfg.ID, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	logFile, err := os.OpenFile(filepath.Join(cfg.Dir, peerLogName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -99,7 +99,7 @@ func ServePeer(cfg PeerConfig) (err error) {
 
 	p := &peer{id: cfg.ID, events: events, machine: newMachine()}
 	if err := p.start(cfg, store, logFile); err != nil {
-		return fmt.Errorf("%s: %w", cfg.ID, err)
+		return err
 	}
 	<-stop
 	return p.stop()
@@ -159,7 +159,7 @@ func (p *peer) onRestore(index uint64) {
 func (p *peer) stop() error {
 	_ = p.listener.Close()
 	if err := p.raft.Shutdown().Error(); err != nil {
-		return fmt.Errorf("%s: stopping raft: %w", p.id, err)
+		return fmt.Errorf("stopping raft: %w", err)
 	}
 	return p.transport.Close()
 }

@@ -190,6 +190,7 @@ func (r *run) write(ctx context.Context) error {
 	writing := time.Since(r.begin)
 	stopObserving()
 	observers.Wait()
+	r.status()
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -218,10 +219,19 @@ func (r *run) observe(ctx context.Context, fail context.CancelCauseFunc) {
 				stallTimeout, r.client.whyNot(), peerLogName))
 			return
 		}
-		r.progress.Lock()
-		r.cfg.Progress.Status(Status{Elapsed: time.Since(r.begin), Length: r.cfg.Length, Acknowledged: acked, Kills: int(r.kills.Load())})
-		r.progress.Unlock()
+		r.status()
 	}
+}
+
+func (r *run) status() {
+	r.progress.Lock()
+	defer r.progress.Unlock()
+	r.cfg.Progress.Status(Status{
+		Elapsed:      time.Since(r.begin),
+		Length:       r.cfg.Length,
+		Acknowledged: r.client.acked.Load(),
+		Kills:        int(r.kills.Load()),
+	})
 }
 
 func (c *client) whyNot() error {
