@@ -49,9 +49,13 @@ type model struct {
 	staged *uint64
 }
 
+func newModel() model {
+	return model{logs: map[uint64]raft.Log{}, stable: map[string][]byte{}}
+}
+
 func newEnv(t *testing.T, open OpenFunc, cfg *config) *env {
 	t.Helper()
-	e := &env{reporter: t, t: t, cfg: cfg, dir: t.TempDir(), open: open}
+	e := &env{reporter: t, t: t, cfg: cfg, dir: t.TempDir(), open: open, model: newModel()}
 	e.start()
 	t.Cleanup(func() { _ = e.closeStore() })
 	return e
@@ -65,9 +69,6 @@ func (e *env) start() {
 		e.Fatalf("opening the store: %v", err)
 	}
 	e.store = store
-	if e.model.logs == nil {
-		e.model.logs, e.model.stable = map[uint64]raft.Log{}, map[string][]byte{}
-	}
 }
 
 func (e *env) closeStore() error {
@@ -157,6 +158,10 @@ func (e *env) deleteRange(min, max uint64) {
 	if err != nil {
 		e.Fatalf("DeleteRange(%d, %d): %v", min, max, err)
 	}
+	e.modelDelete(min, max)
+}
+
+func (e *env) modelDelete(min, max uint64) {
 	for index := range e.model.logs {
 		if min <= index && index <= max {
 			delete(e.model.logs, index)

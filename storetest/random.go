@@ -20,7 +20,7 @@ var randomTests = []test{
 
 // randomRun drives a new store and its model through one random sequence of calls.
 func randomRun(t *testing.T, rt *rapid.T, open OpenFunc, cfg *config) {
-	e := &env{reporter: rt, t: t, cfg: cfg, dir: t.TempDir(), open: open}
+	e := &env{reporter: rt, t: t, cfg: cfg, dir: t.TempDir(), open: open, model: newModel()}
 	e.start()
 	defer func() { _ = e.closeStore() }()
 

@@ -25,6 +25,8 @@
 //   - Concurrent: the goroutines that raft has, at once, and Close in the middle of them.
 //   - Raft: hashicorp/raft itself on the store, restarted, and recovered.
 //
+// RunKilled kills a process that writes, with SIGKILL, and looks at what it has left.
+//
 // The optional interfaces are tested where a store has them: io.Closer, raft.MonotonicLogStore,
 // ballast.CommitTracker, ballast.Inspector.
 //
@@ -33,6 +35,7 @@
 //	storetest.go   Run, the options and the list of tests
 //	env.go         a store beside its model, and how they are compared
 //	log.go stable.go commit.go lifecycle.go random.go concurrent.go raft.go   the tests
+//	kill.go        RunKilled
 package storetest
 
 import (
@@ -90,6 +93,18 @@ func ClosedError(err error) Option { return func(c *config) { c.errClosed = err 
 // LockedError is what a second opener gets. The default is ballast.ErrLocked.
 func LockedError(err error) Option { return func(c *config) { c.errLocked = err } }
 
+func newConfig(opts []Option) *config {
+	cfg := &config{
+		maxEntryBytes: ballast.DefaultMaxEntryBytes,
+		errClosed:     ballast.ErrClosed,
+		errLocked:     ballast.ErrLocked,
+	}
+	for _, opt := range opts {
+		opt(cfg)
+	}
+	return cfg
+}
+
 // test is one promise. Its function gets a new store.
 type test struct {
 	name string
@@ -129,18 +144,11 @@ func Names() []string {
 // Run proves the contract on the store that open opens, in folders of its own below t.TempDir.
 func Run(t *testing.T, open OpenFunc, opts ...Option) {
 	t.Helper()
-	cfg := config{
-		maxEntryBytes: ballast.DefaultMaxEntryBytes,
-		errClosed:     ballast.ErrClosed,
-		errLocked:     ballast.ErrLocked,
-	}
-	for _, opt := range opts {
-		opt(&cfg)
-	}
+	cfg := newConfig(opts)
 	for _, group := range suite {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(newEnv(t, open, &cfg)) })
+				t.Run(test.name, func(t *testing.T) { test.run(newEnv(t, open, cfg)) })
 			}
 		})
 	}
