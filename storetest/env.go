@@ -18,10 +18,6 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// hangLimit is when a call is given up that should have returned at once. It is no measurement: it turns
-// a call that never returns into a failure that names it.
-const hangLimit = 20 * time.Second
-
 // reporter is testing.TB or rapid.T.
 type reporter interface {
 	Helper()
@@ -101,8 +97,8 @@ func (e *env) within(what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(hangLimit):
-		e.Fatalf("%s did not return within %v", what, hangLimit)
+	case <-time.After(e.cfg.hangLimit):
+		e.Fatalf("%s did not return within %v", what, e.cfg.hangLimit)
 	}
 }
 

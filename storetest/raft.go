@@ -13,10 +13,6 @@ import (
 
 var raftTests = []test{
 	{"starts on an empty store, writes, and finds it again", func(e *env) {
-		if e.cfg.volatile {
-			raftOnce(e, nil, 40)
-			return
-		}
 		written := raftOnce(e, nil, 40)
 		e.reopen()
 		written = raftOnce(e, written, 40)
@@ -24,9 +20,6 @@ var raftTests = []test{
 		raftOnce(e, written, 1)
 	}},
 	{"recovers a cluster", func(e *env) {
-		if e.cfg.volatile {
-			return
-		}
 		written := raftOnce(e, nil, 20)
 		e.reopen()
 		fsm, snapshots := &listFSM{}, raft.NewInmemSnapshotStore()
@@ -64,22 +57,22 @@ func raftOnce(e *env, written [][]byte, n int) [][]byte {
 			e.Fatalf("raft.Shutdown: %v", err)
 		}
 	}()
-	leads := time.After(hangLimit)
+	leads := time.After(e.cfg.hangLimit)
 	for leader := false; !leader; {
 		select {
 		case leader = <-r.LeaderCh():
 		case <-leads:
-			e.Fatalf("no leader after %v", hangLimit)
+			e.Fatalf("no leader after %v", e.cfg.hangLimit)
 		}
 	}
 	for range n {
 		command := fmt.Appendf(nil, "command %d", len(written))
-		if err := r.Apply(command, hangLimit).Error(); err != nil {
+		if err := r.Apply(command, e.cfg.hangLimit).Error(); err != nil {
 			e.Fatalf("raft.Apply: %v", err)
 		}
 		written = append(written, command)
 	}
-	if err := r.Barrier(hangLimit).Error(); err != nil {
+	if err := r.Barrier(e.cfg.hangLimit).Error(); err != nil {
 		e.Fatalf("raft.Barrier: %v", err)
 	}
 	if err := fsm.equal(written); err != nil {

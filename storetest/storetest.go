@@ -40,6 +40,7 @@ package storetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -67,7 +68,11 @@ type config struct {
 	maxEntryBytes        int
 	errClosed            error
 	errLocked            error
+	hangLimit            time.Duration
 }
+
+// defaultHangLimit is far above what any call takes on a busy machine.
+const defaultHangLimit = 20 * time.Second
 
 // Volatile is for a store in memory: nothing is reopened, and nobody else can open it.
 func Volatile() Option { return func(c *config) { c.volatile = true } }
@@ -93,11 +98,17 @@ func ClosedError(err error) Option { return func(c *config) { c.errClosed = err 
 // LockedError is what a second opener gets. The default is ballast.ErrLocked.
 func LockedError(err error) Option { return func(c *config) { c.errLocked = err } }
 
+// HangLimit is when a call is given up that should have returned at once; the default is 20 seconds. It is no
+// measurement: it turns a call that never returns into a failure that names it. A shorter one is for a store
+// that is known to hang.
+func HangLimit(d time.Duration) Option { return func(c *config) { c.hangLimit = d } }
+
 func newConfig(opts []Option) *config {
 	cfg := &config{
 		maxEntryBytes: ballast.DefaultMaxEntryBytes,
 		errClosed:     ballast.ErrClosed,
 		errLocked:     ballast.ErrLocked,
+		hangLimit:     defaultHangLimit,
 	}
 	for _, opt := range opts {
 		opt(cfg)
