@@ -118,8 +118,8 @@ func appendClassicTime(dst []byte, t time.Time) []byte {
 	dst = append(dst, 0)
 	out, err := t.AppendBinary(dst)
 	if err != nil {
-		// The offset of t's zone does not fit. go-msgpack writes no value at all here, and the
-		// whole entry is lost; the same instant in UTC always fits.
+		// The offset of t's zone does not fit, and go-msgpack refuses the log. The same instant in
+		// UTC always fits.
 		out, _ = t.UTC().AppendBinary(dst)
 	}
 	out[at] = fixStr | byte(len(out)-at-1)
@@ -186,15 +186,18 @@ func Decode(b []byte, log *raft.Log) error {
 	if err := d.log(&out); err != nil {
 		return err
 	}
-	if len(d.b) != 0 {
+	if d.at != len(b) {
 		return errTrailing
 	}
 	*log = out
 	return nil
 }
 
-// decoder consumes b from its front.
-type decoder struct{ b []byte }
+// decoder consumes b from its front: b[:at] is consumed. To count at up costs less than to move b.
+type decoder struct {
+	b  []byte
+	at int
+}
 
 func (d *decoder) log(out *raft.Log) error {
 	pairs, err := d.mapLen()
@@ -239,12 +242,12 @@ func (d *decoder) field(key []byte, out *raft.Log) (err error) {
 
 // take consumes n bytes.
 func (d *decoder) take(n uint64) ([]byte, error) {
-	if n > uint64(len(d.b)) {
+	rest := d.b[d.at:]
+	if n > uint64(len(rest)) {
 		return nil, errShort
 	}
-	out := d.b[:n:n]
-	d.b = d.b[n:]
-	return out, nil
+	d.at += int(n)
+	return rest[:n:n], nil
 }
 
 // be consumes a big-endian integer of n bytes, n at most 8.
@@ -258,11 +261,11 @@ func (d *decoder) be(n uint64) (v uint64, err error) {
 
 // first consumes one byte.
 func (d *decoder) first() (byte, error) {
-	if len(d.b) == 0 {
+	if d.at >= len(d.b) {
 		return 0, errShort
 	}
-	c := d.b[0]
-	d.b = d.b[1:]
+	c := d.b[d.at]
+	d.at++
 	return c, nil
 }
 
@@ -303,6 +306,9 @@ func (d *decoder) raw() ([]byte, error) {
 	c, err := d.first()
 	if err != nil {
 		return nil, err
+	}
+	if c&0xe0 == fixStr { // every key
+		return d.take(uint64(c & 0x1f))
 	}
 	if c == mpNil {
 		return nil, nil
@@ -404,12 +410,17 @@ func parseTime(b []byte) (t time.Time, err error) {
 		if err := t.UnmarshalBinary(b); err != nil {
 			return time.Time{}, fmt.Errorf("time of %d bytes: %w", len(b), err)
 		}
-		return t, nil
+		// UnmarshalBinary takes any number here, and makes a time of it that is not what it seems.
+		return t, checkNanoseconds(uint64(binary.BigEndian.Uint32(b[9:])))
 	}
-	if nsec >= 1e9 {
-		return time.Time{}, fmt.Errorf("time has %d nanoseconds", nsec)
+	return time.Unix(int64(sec), int64(nsec)).UTC(), checkNanoseconds(nsec)
+}
+
+func checkNanoseconds(n uint64) error {
+	if n >= 1e9 {
+		return fmt.Errorf("time has %d nanoseconds", n)
 	}
-	return time.Unix(int64(sec), int64(nsec)).UTC(), nil
+	return nil
 }
 
 // maxDepth bounds the nesting of a field that is skipped.
