@@ -55,8 +55,13 @@ func (e *entries) get(index uint64) (raft.Log, bool) {
 	return e.live()[at], true
 }
 
-// put takes l, which fits, in place of what there is at its index, and then keeps the bounds.
+// put takes l in place of what there is at its index, and then keeps the bounds. Of an entry that does not
+// fit nothing is kept.
 func (e *entries) put(l *raft.Log) {
+	if !e.fits(l) {
+		e.drop(l.Index, l.Index)
+		return
+	}
 	at, found := e.find(l.Index)
 	if found {
 		old := &e.live()[at]

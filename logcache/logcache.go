@@ -180,12 +180,15 @@ func (c *cache) end(w *write, stored []raft.Log) {
 	}
 }
 
-// copies returns copies of the entries of a batch that are small enough to be cached.
+// copies returns copies of the entries of a batch. One that is too large to be cached is not copied
+// and nevertheless among them: it may replace an entry of the same index that came before it.
 func (c *cache) copies(logs []*raft.Log) []raft.Log {
-	out := make([]raft.Log, 0, len(logs))
-	for _, l := range logs {
+	out := make([]raft.Log, len(logs))
+	for i, l := range logs {
 		if c.held.fits(l) {
-			out = append(out, clone(l))
+			out[i] = clone(l)
+		} else {
+			out[i] = *l
 		}
 	}
 	return out
