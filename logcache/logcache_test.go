@@ -502,7 +502,7 @@ func TestRandomCallsAgainstTheStore(t *testing.T) {
 			store.before, store.after = fail, fail
 			randomCall(rng, c)
 			store.before, store.after = nil, nil
-			wantSame(t, c, store, 45)
+			wantSame(t, c, store, 50)
 			if s := c.Stats(); s.Entries > opts.MaxEntries || s.Bytes > opts.MaxBytes {
 				t.Fatalf("step %d: %+v is beyond %+v", step, s, opts)
 			}
