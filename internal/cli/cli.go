@@ -13,7 +13,8 @@
 //
 //	cli.go       Main, the root command, what is a usage error
 //	engine.go    the engines by name
-//	demo.go      ballast demo, and the hidden command that is one of its peers
+//	demo.go      ballast demo
+//	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
 //	table.go     how a demo shows how it ended
 //	version.go   ballast version

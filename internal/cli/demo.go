@@ -95,9 +95,8 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second Ctrl-C ends this process at once
+	ctx, ended := interruptible(ctx)
+	defer ended()
 	dir, remove, err := demoDir(f)
 	if err != nil {
 		return err
@@ -122,7 +121,11 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 	})
 	show.finish()
 	if ctx.Err() != nil && report == nil {
-		return errors.Join(errors.New("the demo was interrupted and its peers are stopped; start it again"), remove())
+		err := errors.Join(errors.New("the demo was interrupted and its peers are stopped; start it again"), remove())
+		if f.keep {
+			err = keptHint(err, f, dir)
+		}
+		return err
 	}
 	if err != nil {
 		return keptHint(err, f, dir)
@@ -134,6 +137,19 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 		return keptHint(badReport(report), f, dir)
 	}
 	return remove()
+}
+
+// interruptible returns a context that ends when this process is asked to end, or nobody reads its output any
+// more, so that it can clean up.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	// While this one is in force, writing to a closed pipe is an error and does not end the process.
+	ctx, stopPipe := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // so that a second Ctrl-C ends this process at once
+	return ctx, func() {
+		stop()
+		stopPipe()
+	}
 }
 
 func peerArgs(engine, id, dir string, addrs map[string]string) []string {

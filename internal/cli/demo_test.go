@@ -187,6 +187,39 @@ func readUntil(t *testing.T, r io.Reader, text string) {
 	}
 }
 
+func TestFolderStaysOrGoes(t *testing.T) {
+	failure := errors.New("it failed")
+	own := t.TempDir()
+	cases := []struct {
+		name  string
+		flags demoFlags
+		stays bool
+		hint  bool
+	}{
+		{"temporary", demoFlags{}, false, true},
+		{"temporary and kept", demoFlags{keep: true}, true, true},
+		{"the user's", demoFlags{dir: own}, true, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			dir, remove, err := demoDir(c.flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remove(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(dir); (err == nil) != c.stays {
+				t.Errorf("the folder stays: %v, want %v", err == nil, c.stays)
+			}
+			err = keptHint(failure, c.flags, dir)
+			if !errors.Is(err, failure) || strings.Contains(err.Error(), "are kept in "+dir) != c.hint {
+				t.Errorf("after a failure: %v, want a hint: %v", err, c.hint)
+			}
+		})
+	}
+}
+
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{w: &out, width: func() int { return 60 }}

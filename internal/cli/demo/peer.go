@@ -202,8 +202,11 @@ func listenRaft(cfg PeerConfig, logger hclog.Logger) (*raft.NetworkTransport, er
 	}
 	for deadline := time.Now().Add(bindTimeout); ; time.Sleep(20 * time.Millisecond) {
 		t, err := raft.NewTCPTransportWithConfig(cfg.Addrs[cfg.ID], nil, conf)
-		if err == nil || time.Now().After(deadline) {
-			return t, err
+		if err == nil {
+			return t, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("another process took its port: %w; start the demo again", err)
 		}
 	}
 }
