@@ -34,8 +34,8 @@ func (s *Store) DeleteRange(lo, hi uint64) (err error) {
 }
 
 const (
-	deleteChunk = 8192    // keys that are removed in one transaction
-	deleteSpace = 1 << 20 // that one takes, in bytes
+	deleteChunk = 8192    // keys that are removed in one transaction, at the most
+	deleteSpace = 1 << 20 // bytes that such a transaction takes
 )
 
 // bury deletes what is from lo to hi, both within the log.
@@ -126,7 +126,7 @@ func (s *Store) fill(w *sweep, g graves) {
 			return
 		}
 		if w.all || g.dead(index, item.Version()) {
-			if len(w.keys) == deleteChunk {
+			if len(w.keys) == s.chunk {
 				w.done = false
 				return
 			}

@@ -21,6 +21,7 @@ func (s *Store) startGC() {
 		ticker := time.NewTicker(s.opts.GCInterval)
 		defer ticker.Stop()
 		for {
+			s.forget()
 			s.pushOut()
 			s.collect()
 			select {
@@ -30,6 +31,15 @@ func (s *Store) startGC() {
 			}
 		}
 	}()
+}
+
+// forget lets badger drop what only older views can see, for the case that publish never found a moment without
+// readers. It waits for the reads in progress.
+func (s *Store) forget() {
+	s.pins.Lock()
+	version := s.view.Load().version
+	s.pins.Unlock()
+	s.db.SetDiscardTs(version)
 }
 
 // beforeRemoval is called when the garbage collection has moved what lives in a file, before it removes it. The
@@ -60,8 +70,9 @@ func (s *Store) collect() {
 }
 
 const (
-	padBytes       = 512 << 10
-	pushOutGarbage = 4 // in memtables
+	maxPad         = 512 << 10 // bytes
+	pushOutGarbage = 4         // in memtables
+	pushOutTables  = 2         // memtables that are filled, as many as make badger compact
 )
 
 // pushOut makes badger write its memtable to a table when much has died in the value log. Badger learns what is garbage only
@@ -77,8 +88,8 @@ func (s *Store) pushOut() {
 	if !due {
 		return
 	}
-	pad := make([]byte, padBytes)
-	for written := int64(0); written < 2*s.bopt.MemTableSize; written += padBytes {
+	pad := make([]byte, min(maxPad, s.bopt.ValueThreshold-1)) // no longer, or it would go to the value log itself
+	for written := int64(0); written < pushOutTables*s.bopt.MemTableSize; written += int64(len(pad)) {
 		select {
 		case <-s.stopGC:
 			return
@@ -93,7 +104,7 @@ func (s *Store) pushOut() {
 func (s *Store) writePad(pad []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(s.writable(), s.checkSpace(padBytes, s.opts.ReserveBytes)); err != nil {
+	if err := errors.Join(s.writable(), s.checkSpace(int64(len(pad)), s.opts.ReserveBytes)); err != nil {
 		return err
 	}
 	return s.commit(func(txn *badger.Txn, _ uint64) error { return txn.Set([]byte(padKey), pad) })

@@ -101,6 +101,7 @@ func (s *Store) load(made []string) (err error) {
 	defer s.recovered(0, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	s.version = s.db.MaxVersion()
+	s.chunk = int(min(deleteChunk, s.db.MaxBatchCount()/2, s.db.MaxBatchSize()/int64(2*entryOverhead)))
 	if err := s.checkKeys(); err != nil {
 		return err
 	}

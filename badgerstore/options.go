@@ -58,7 +58,7 @@ type Options struct {
 
 	// Badger, when not nil, may change badger's own options after Ballast has set its own. Open returns
 	// an error when Dir, ValueDir, InMemory, ReadOnly, SyncWrites, NumVersionsToKeep, NamespaceOffset,
-	// BypassLockGuard or Logger come back changed: the guarantees of this package rest on them.
+	// VLogPercentile, BypassLockGuard or Logger come back changed, or a ValueThreshold below 1 KiB: the guarantees of this package rest on them.
 	Badger func(*badger.Options)
 }
 
@@ -69,12 +69,11 @@ const (
 	defaultBlockCache   = 16 << 20
 	defaultValueLogFile = 256 << 20
 
-	maxEntryLimit  = 512 << 20
-	reserveTables  = 8 // of ReserveBytes' default, in memtables
-	maxBadgerVLog  = 2<<30 - 1
-	valueLogSlack  = 1 << 20 // an entry's key and encoding beyond its Data and Extensions
-	maxStableKey   = 64_000  // badger takes 65000, prefixes included
-	stableKeyExtra = len(stablePrefix)
+	maxEntryLimit = 512 << 20
+	reserveTables = 8       // of ReserveBytes' default, in memtables
+	minThreshold  = 1 << 10 // of badger's ValueThreshold, below which its compactions find no garbage
+	valueLogSlack = 1 << 20 // an entry's key and encoding beyond its Data and Extensions
+	maxStableKey  = 64_000  // badger takes 65000, prefixes included
 )
 
 // withDefaults returns a copy of o in which every field has its meaning, or what is wrong with o.
@@ -162,8 +161,18 @@ func checkKept(want, got *badger.Options) error {
 		name = "BypassLockGuard"
 	case got.Logger != want.Logger:
 		name = "Logger"
-	case got.ValueLogFileSize > maxBadgerVLog:
-		return fmt.Errorf("badgerstore: badger's ValueLogFileSize is %d; it has to be below 2 GiB", got.ValueLogFileSize)
+	case got.ValueThreshold < minThreshold:
+		return fmt.Errorf("badgerstore: Options.Badger set badger's ValueThreshold to %d; take at least %d", got.ValueThreshold, minThreshold)
+	case 15*got.MemTableSize/100 < got.ValueThreshold+4096:
+		return fmt.Errorf("badgerstore: Options.Badger set MemTableSize to %d and ValueThreshold to %d; 15 percent of the one have to take the other and 4 KiB",
+			got.MemTableSize, got.ValueThreshold)
+	case got.BlockCacheSize <= 0:
+		return fmt.Errorf("badgerstore: Options.Badger set badger's BlockCacheSize to %d; compressed tables need one", got.BlockCacheSize)
+	case got.NumLevelZeroTablesStall <= got.NumLevelZeroTables:
+		return fmt.Errorf("badgerstore: Options.Badger set NumLevelZeroTablesStall to %d; it has to be above NumLevelZeroTables, %d",
+			got.NumLevelZeroTablesStall, got.NumLevelZeroTables)
+	case got.VLogPercentile != 0:
+		name = "VLogPercentile"
 	default:
 		return nil
 	}

@@ -67,6 +67,7 @@ func (s *Store) storeRedo(logs []*raft.Log, commit, current uint64) error {
 // writePieces writes the batch under its own keys and returns how many and their checksum.
 func (s *Store) writePieces(logs []*raft.Log) (pieces uint64, sum uint32, err error) {
 	var piece []byte
+	target := min(pieceTarget, int(s.bopt.ValueLogFileSize/2))
 	flush := func() error {
 		if len(piece) == 0 {
 			return nil
@@ -78,7 +79,7 @@ func (s *Store) writePieces(logs []*raft.Log) (pieces uint64, sum uint32, err er
 		return err
 	}
 	for _, l := range logs {
-		if len(piece) > 0 && len(piece)+logcodec.Size(l) > pieceTarget {
+		if len(piece) > 0 && len(piece)+logcodec.Size(l) > target {
 			if err := flush(); err != nil {
 				return 0, 0, err
 			}

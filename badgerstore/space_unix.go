@@ -2,10 +2,7 @@
 
 package badgerstore
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
 // freeBytes returns what a process without privileges may still write to dir's file system.
 func freeBytes(dir string) (int64, error) {
@@ -14,9 +11,4 @@ func freeBytes(dir string) (int64, error) {
 		return 0, err
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
-}
-
-// isNoSpace reports whether err is the file system's way to say that it is full.
-func isNoSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -24,12 +24,13 @@ var (
 
 // Store is an open badger directory. See [ballast.Store] for what its methods promise.
 type Store struct {
-	dir  string
-	opts Options // defaulted
-	bopt badger.Options
-	db   *badger.DB
-	lock *dirLock
-	log  *logAdapter
+	dir   string
+	opts  Options // defaulted
+	bopt  badger.Options
+	db    *badger.DB
+	lock  *dirLock
+	log   *logAdapter
+	chunk int // keys that are removed in one transaction
 
 	gate    engine.Gate
 	latch   engine.Latch
@@ -334,6 +335,7 @@ func (s *Store) Close() error {
 	if s.stopGC != nil {
 		close(s.stopGC)
 		<-s.gcDone
+		s.forget()
 		s.collect()
 	}
 	err := s.closeBadger()
