@@ -106,7 +106,7 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 		return fmt.Errorf("cannot find this program to start the peers with: %w", err)
 	}
 	show := newProgress(s, f.json)
-	show.start(fmt.Sprintf("engine %s, %d s of writing, seed %d, folder %s", e.name, f.seconds, f.seed, dir))
+	show.head = fmt.Sprintf("ballast demo: engine %s, %d s of writing, seed %d, folder %s", e.name, f.seconds, f.seed, dir)
 	report, err := demo.Run(ctx, demo.Config{
 		Engine:  e.name,
 		Dir:     dir,

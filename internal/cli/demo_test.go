@@ -206,6 +206,7 @@ func TestFolderStaysOrGoes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
 			if err := remove(); err != nil {
 				t.Fatal(err)
 			}
@@ -222,13 +223,13 @@ func TestFolderStaysOrGoes(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
-	p := &progress{w: &out, width: func() int { return 60 }}
+	p := &progress{w: &out, width: func() int { return 60 }, head: "head"}
 	p.Status(demo.Status{Elapsed: 5 * time.Second, Length: 10 * time.Second, Acknowledged: 1234, Kills: 2})
 	p.Event(5500*time.Millisecond, "killed")
 	p.finish()
 	bar := "[==========          ]   5 of 10 s  1,234 acknowledged  2 kills"[:59]
 	blank := "\r" + strings.Repeat(" ", 59) + "\r"
-	if want := "\r\r" + bar + blank + "  5.5 s  killed\n" + "\r\r" + bar + blank; out.String() != want {
+	if want := "\r\r" + bar + blank + "head\n  5.5 s  killed\n" + "\r\r" + bar + blank; out.String() != want {
 		t.Errorf("on a terminal:\n%q\nwant\n%q", out.String(), want)
 	}
 

@@ -17,6 +17,7 @@ type progress struct {
 	w     io.Writer
 	width func() int // of the terminal; nil when w is none
 	bar   string     // that stands in the last line
+	head  string     // that comes before the first event
 }
 
 // newProgress shows on standard output; on standard error when that has to stay clean for JSON.
@@ -38,12 +39,14 @@ func newProgress(s streams, asJSON bool) *progress {
 	return p
 }
 
-func (p *progress) start(text string) { fmt.Fprintf(p.w, "ballast demo: %s\n", text) }
-
 // Event implements demo.Progress.
 func (p *progress) Event(at time.Duration, text string) {
 	bar := p.bar
 	p.draw("")
+	if p.head != "" {
+		fmt.Fprintln(p.w, p.head)
+		p.head = ""
+	}
 	fmt.Fprintf(p.w, "%5.1f s  %s\n", at.Seconds(), text)
 	p.draw(bar)
 }
