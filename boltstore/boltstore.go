@@ -15,8 +15,8 @@
 // gives it back).
 //
 // bbolt has no checksum over data. Damage that makes an entry undecodable, or bbolt panic, is a
-// [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is. Take wal where that
-// matters.
+// [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is, and one in a page's count of
+// overflow pages may make bbolt take all memory. Take wal where that matters.
 //
 // A DeleteRange of very many entries runs in transactions of at most 16,384 entries: from the top down when it
 // cuts the log's end off, from the bottom up otherwise, so that a crash in the middle leaves a log without a
@@ -208,7 +208,7 @@ func (s *Store) openBolt() error {
 		return err
 	})
 	if err != nil && s.file != nil {
-		_ = s.file.Close() // a panic in bbolt leaves it open, and locked
+		_ = s.closeFile() // a panic in bbolt leaves it open, and locked
 	}
 	return err
 }

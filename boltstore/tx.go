@@ -20,7 +20,11 @@ func (s *Store) guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("bbolt panicked: %v", p)}
+			cause := fmt.Errorf("bbolt panicked: %v", p)
+			if _, fault := p.(interface{ Addr() uintptr }); fault {
+				cause = errors.New("it refers to a page that is not in the file; was the file cut?")
+			}
+			err = &ballast.CorruptionError{Path: s.path, Offset: -1, Err: cause}
 		}
 	}()
 	return f()
@@ -128,11 +132,23 @@ func isNoSpace(err error) bool {
 		strings.HasSuffix(text, syscall.EDQUOT.Error()) || strings.HasSuffix(text, syscall.EFBIG.Error()))
 }
 
-// closeBolt lets go of the file and of its lock.
-func (s *Store) closeBolt() error {
+// closeBolt lets go of the file and of its lock, also when bbolt does not come to that.
+func (s *Store) closeBolt() (err error) {
 	s.dropViews()
-	if s.wedged.Load() {
-		return s.file.Close()
+	if !s.wedged.Load() {
+		err = s.guard(s.db.Close)
 	}
-	return s.guard(s.db.Close)
+	if e := s.closeFile(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// closeFile closes the file that bbolt has left open.
+func (s *Store) closeFile() error {
+	unlock(s.file)
+	if err := s.file.Close(); !errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	return nil
 }

@@ -1,0 +1,296 @@
+package boltstore_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/boltstore"
+)
+
+// write makes a store of n entries at path, and closes it.
+func write(t *testing.T, path string, n uint64) {
+	t.Helper()
+	s := open(t, path, nil)
+	for first := uint64(1); first <= n; first += 50 {
+		var logs []*raft.Log
+		for index := first; index < first+50 && index <= n; index++ {
+			logs = append(logs, &raft.Log{Index: index, Term: 2, Data: fmt.Appendf(nil, "entry %d %s", index, strings.Repeat("x", 100))})
+		}
+		if err := s.StoreLogs(logs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.SetUint64([]byte("CurrentTerm"), 2); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+}
+
+func open(t *testing.T, path string, opts *boltstore.Options) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.Open(path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func closeStore(t *testing.T, s *boltstore.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+}
+
+// edit changes the raw value of a key.
+func edit(t *testing.T, path, bucket string, key []byte, change func(value []byte) []byte) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		return b.Put(key, change(append([]byte{}, b.Get(key)...)))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamagedEntry(t *testing.T) {
+	cases := map[string]struct {
+		change func(value []byte) []byte
+		want   string
+	}{
+		"empty":          {func([]byte) []byte { return nil }, "ends early"},
+		"cut":            {func(v []byte) []byte { return v[:len(v)-1] }, "ends early"},
+		"longer":         {func(v []byte) []byte { return append(v, 0) }, "bytes behind its end"},
+		"no map":         {func(v []byte) []byte { v[0] = 0x01; return v }, "does not begin a map"},
+		"of other index": {func(v []byte) []byte { return []byte(strings.Replace(string(v), "Index\x05", "Index\x06", 1)) }, "holds an entry of index 6"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "raft.db")
+			write(t, path, 10)
+			edit(t, path, "logs", binary.BigEndian.AppendUint64(nil, 5), c.change)
+			s := open(t, path, nil)
+			held := raft.Log{Index: 99, Data: []byte("as before")}
+			err := s.GetLog(5, &held)
+			damage, ok := errors.AsType[*ballast.CorruptionError](err)
+			if !ok || damage.Index != 5 || damage.Path != path || !errors.Is(err, ballast.ErrCorrupt) || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("GetLog of a damaged entry returned %v; want a CorruptionError of entry 5 that says %q", err, c.want)
+			}
+			if held.Index != 99 || string(held.Data) != "as before" {
+				t.Fatalf("GetLog changed the log that it was given: %+v", held)
+			}
+			for _, index := range []uint64{4, 6} {
+				if err := s.GetLog(index, &held); err != nil {
+					t.Fatalf("GetLog(%d) beside the damage: %v", index, err)
+				}
+			}
+		})
+	}
+}
+
+func TestDamagedKeyInLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	write(t, path, 10)
+	edit(t, path, "logs", []byte("zzz"), func([]byte) []byte { return []byte("v") })
+	if _, err := boltstore.Open(path, nil); !errors.Is(err, ballast.ErrCorrupt) {
+		t.Fatalf("Open returned %v; want a CorruptionError", err)
+	}
+}
+
+func TestDamagedCommitIndex(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	s := open(t, path, nil)
+	if err := errors.Join(s.StageCommitIndex(1), s.StoreLog(&raft.Log{Index: 1}), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, "ballast", []byte("CommitIndex"), func([]byte) []byte { return []byte("1") })
+	if _, err := boltstore.Open(path, nil); !errors.Is(err, ballast.ErrCorrupt) {
+		t.Fatalf("Open returned %v; want a CorruptionError", err)
+	}
+}
+
+// readAll calls everything that reads. Damage may show as an error; it may not show as a panic.
+func readAll(s *boltstore.Store, last uint64) {
+	for index := range last + 2 {
+		_ = s.GetLog(index, &raft.Log{})
+	}
+	_, _ = s.Get([]byte("CurrentTerm"))
+	_, _ = s.GetUint64([]byte("CurrentTerm"))
+	_, _ = s.StableKeys()
+	_, _ = s.NextIndex(7)
+	_, _ = s.FirstIndex()
+	_, _ = s.LastIndex()
+	_, _ = s.GetCommitIndex()
+}
+
+// try opens a damaged file, uses it, and closes it; and then proves that nothing stayed locked.
+func try(t *testing.T, what, path string, last uint64) {
+	t.Helper()
+	if s, err := boltstore.Open(path, &boltstore.Options{NoSync: true}); err == nil {
+		readAll(s, last)
+		_ = s.StoreLog(&raft.Log{Index: last + 1, Data: []byte("written on damage")})
+		_ = s.DeleteRange(1, 20)
+		readAll(s, last)
+		_ = s.Close()
+	} else if errors.Is(err, ballast.ErrLocked) {
+		t.Fatalf("%s: the lock is still held: %v", what, err)
+	}
+	s, err := boltstore.Open(path, nil)
+	if err == nil {
+		_ = s.Close()
+	} else if errors.Is(err, ballast.ErrLocked) {
+		t.Fatalf("%s: after the damage was met, the lock is still held: %v", what, err)
+	}
+}
+
+func TestNoPanicOnDamagedPages(t *testing.T) {
+	const page, last = 4096, 300
+	path := filepath.Join(t.TempDir(), "raft.db")
+	write(t, path, last)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := 0 // pages up to the last that is not empty
+	for i := 0; i < len(whole)/page; i++ {
+		if string(whole[i*page:(i+1)*page]) != strings.Repeat("\x00", page) {
+			used = i + 1
+		}
+	}
+	damaged := filepath.Join(t.TempDir(), "damaged.db")
+	check := func(what string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(damaged, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				t.Errorf("%s: panic: %v", what, p)
+			}
+		}()
+		try(t, what, damaged, last)
+	}
+	for i := range used {
+		zeroed := append([]byte{}, whole...)
+		clear(zeroed[i*page : (i+1)*page])
+		check(fmt.Sprintf("page %d zeroed", i), zeroed)
+		ones := append([]byte{}, whole...)
+		for j := range page {
+			ones[i*page+j] = 0xff
+		}
+		check(fmt.Sprintf("page %d all ones", i), ones)
+		check(fmt.Sprintf("file cut at page %d", i), whole[:i*page])
+		// The page's header is id, flags, count and overflow, of 8, 2, 2 and 4 bytes. The last is left alone: bbolt
+		// frees as many pages as it says without looking, and takes memory for each.
+		for b := range 12 {
+			flipped := append([]byte{}, whole...)
+			flipped[i*page+b] ^= 1 << (b % 8)
+			check(fmt.Sprintf("page %d, byte %d flipped", i, b), flipped)
+		}
+	}
+}
+
+func TestShortFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	write(t, path, 300)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used int64
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil })
+	if err := errors.Join(err, db.Close()); err != nil || used >= info.Size() {
+		t.Fatalf("%d of %d bytes are used: %v", used, info.Size(), err)
+	}
+	if err := os.Truncate(path, used-4096); err != nil {
+		t.Fatal(err)
+	}
+	_, err = boltstore.Open(path, nil)
+	if !errors.Is(err, ballast.ErrCorrupt) || !strings.Contains(err.Error(), "the file ends here") && !strings.Contains(err.Error(), "was the file cut?") {
+		t.Fatalf("Open of a file that was cut returned %v", err)
+	}
+}
+
+func TestNotOurs(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	foreign := filepath.Join(dir, "wal-meta.db") // what raft-wal keeps
+	db, err := bbolt.Open(foreign, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("wal-state"))
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	newer := filepath.Join(dir, "newer.db")
+	write(t, newer, 1)
+	raw, err := os.ReadFile(newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[20], raw[4096+20] = 99, 99 // the version in both meta pages
+	if err := os.WriteFile(newer, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	cases := map[string]struct {
+		path string
+		opts *boltstore.Options
+		is   error
+		says string
+	}{
+		"text":                  {file("notes.txt", strings.Repeat("just some notes\n", 1000)), nil, ballast.ErrForeign, "not a bbolt file"},
+		"short text":            {file("short.txt", "x"), nil, ballast.ErrForeign, "not a bbolt file"},
+		"other bolt file":       {foreign, nil, ballast.ErrForeign, `with the bucket "wal-state"`},
+		"folder":                {dir, nil, ballast.ErrForeign, "raft.db"},
+		"zeros":                 {file("zeros.db", strings.Repeat("\x00", 16384)), nil, ballast.ErrCorrupt, "remove it"},
+		"later version":         {newer, nil, ballast.ErrUnknownVersion, "not known"},
+		"missing folder":        {filepath.Join(dir, "no", "raft.db"), nil, os.ErrNotExist, "create the folder first"},
+		"read-only and missing": {filepath.Join(dir, "no.db"), &boltstore.Options{ReadOnly: true}, os.ErrNotExist, "no.db"},
+		"read-only and empty":   {file("empty.db", ""), &boltstore.Options{ReadOnly: true}, ballast.ErrForeign, "nothing to read"},
+		"bad limit":             {filepath.Join(dir, "new.db"), &boltstore.Options{MaxEntryBytes: -1}, nil, "MaxEntryBytes"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			before, _ := os.ReadFile(c.path)
+			for range 2 { // the second shows that the first left nothing locked
+				_, err := boltstore.Open(c.path, c.opts)
+				if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
+					t.Fatalf("Open returned %v; want %v and the text %q", err, c.is, c.says)
+				}
+			}
+			if after, _ := os.ReadFile(c.path); string(after) != string(before) {
+				t.Fatal("Open changed a file that is not its own")
+			}
+		})
+	}
+}
