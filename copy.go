@@ -34,7 +34,7 @@ type CopyOptions struct {
 	Progress func(CopyProgress)
 
 	// StableKeys are looked for besides CurrentTerm, LastVoteTerm and LastVoteCand when the source
-	// is no [Inspector].
+	// is no [Inspector], with Get and then with GetUint64.
 	StableKeys [][]byte
 }
 
@@ -47,6 +47,9 @@ type CopyProgress struct {
 
 // Copy copies the log, the commit index and the stable state of src into dst, whose log has to be
 // empty, and returns what it has copied. No one may write to either meanwhile.
+//
+// An index that src does not have is a gap. When src is an [Inspector], or monotonic, and so knows what it
+// has, an entry that GetLog does not find is an error; so is one that comes back with another index.
 //
 // The stable state comes last, after every entry is durable. A Copy that returned an error, ctx's
 // among them, has left a part of the log in dst: start again with a new one.
@@ -62,6 +65,10 @@ func Copy(ctx context.Context, dst Store, src Source, opts *CopyOptions) (CopyPr
 		return CopyProgress{}, fmt.Errorf("copy: destination has entries up to %d: %w", last, ErrNotEmpty)
 	}
 	c := copier{dst: dst, src: src, opts: opts}
+	c.inspector, c.gapless = src.(Inspector)
+	if m, ok := src.(raft.MonotonicLogStore); ok && m.IsMonotonic() {
+		c.gapless = true
+	}
 	if err := c.log(ctx); err != nil {
 		return c.done, err
 	}
@@ -74,7 +81,9 @@ type copier struct {
 	opts *CopyOptions
 	done CopyProgress
 
-	commit     uint64 // of the source; 0 for none
+	inspector  Inspector // the source; nil when it is none
+	gapless    bool      // no index that is asked for is a gap
+	commit     uint64    // of the source; 0 for none
 	batch      []*raft.Log
 	batchBytes uint64
 }
@@ -92,13 +101,16 @@ func (c *copier) log(ctx context.Context) error {
 	if last == 0 {
 		return nil
 	}
+	if first == 0 || first > last {
+		return fmt.Errorf("copy: source says that its entries go from %d to %d; check it first", first, last)
+	}
 	c.done.Total = last - first + 1
 	if tracker, ok := c.src.(CommitTracker); ok {
 		if c.commit, err = tracker.GetCommitIndex(); err != nil {
 			return fmt.Errorf("copy: source's commit index: %w", err)
 		}
 	}
-	for index := first; index != 0; {
+	for index := first; ; {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("copy: stopped before entry %d: %w", index, err)
 		}
@@ -115,22 +127,30 @@ func (c *copier) log(ctx context.Context) error {
 	return c.flush()
 }
 
-// next returns where the next entry at or after index may be, 0 for nowhere.
+// next returns where the next entry at or after index may be. There is one.
 func (c *copier) next(index uint64) (uint64, error) {
-	if in, ok := c.src.(Inspector); ok {
-		return in.NextIndex(index)
+	if c.inspector == nil {
+		return index, nil
 	}
-	return index, nil
+	next, err := c.inspector.NextIndex(index)
+	if err == nil && next < index {
+		return 0, fmt.Errorf("no entry at %d or above, where LastIndex has one: NextIndex says %d", index, next)
+	}
+	return next, err
 }
 
 // entry adds one entry to the batch, if there is one, and flushes a full batch.
 func (c *copier) entry(index uint64) error {
 	var entry raft.Log
 	switch err := c.src.GetLog(index, &entry); {
-	case errors.Is(err, raft.ErrLogNotFound):
-		return nil // a gap
+	case errors.Is(err, raft.ErrLogNotFound) && !c.gapless:
+		return nil
 	case err != nil:
 		return fmt.Errorf("copy: source's entry %d: %w", index, err)
+	case entry.Index != index:
+		return fmt.Errorf("copy: %w", &CorruptionError{
+			Path: "the source", Offset: -1, Index: index, Err: fmt.Errorf("it comes back as entry %d", entry.Index),
+		})
 	}
 	c.batch = append(c.batch, &entry)
 	c.batchBytes += uint64(len(entry.Data) + len(entry.Extensions))
@@ -182,8 +202,8 @@ func (c *copier) stable(ctx context.Context) error {
 }
 
 func (c *copier) stableKeys() ([][]byte, error) {
-	if in, ok := c.src.(Inspector); ok {
-		return in.StableKeys()
+	if c.inspector != nil {
+		return c.inspector.StableKeys()
 	}
 	keys := slices.Clone(c.opts.StableKeys)
 	for _, key := range slices.Concat(raftUint64Keys, raftBytesKeys) {
@@ -193,24 +213,26 @@ func (c *copier) stableKeys() ([][]byte, error) {
 }
 
 func (c *copier) stableKey(key []byte) error {
-	if slices.Contains(raftUint64Keys, string(key)) {
-		value, err := c.src.GetUint64(key)
+	number := slices.Contains(raftUint64Keys, string(key))
+	if !number {
+		value, err := c.src.Get(key)
 		switch {
-		case isNotFound(err):
-			return nil
-		case err != nil:
+		case err == nil && value != nil:
+			return c.dst.Set(key, value)
+		case err != nil && !isNotFound(err):
 			return err
 		}
-		return c.dst.SetUint64(key, value)
 	}
-	value, err := c.src.Get(key)
+	// A store may keep its numbers apart from its bytes. Where 0 may mean that there is none, a key that
+	// is not raft's is left out.
+	value, err := c.src.GetUint64(key)
 	switch {
-	case isNotFound(err), err == nil && value == nil:
+	case isNotFound(err), err == nil && value == 0 && !number:
 		return nil
 	case err != nil:
 		return err
 	}
-	return c.dst.Set(key, value)
+	return c.dst.SetUint64(key, value)
 }
 
 // isNotFound tells a missing key of any raft store, as raft does it: by the text.
