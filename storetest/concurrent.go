@@ -41,7 +41,7 @@ var concurrentTests = []test{
 		wg.Wait()
 		e.modelPut(entries(1, 60, 1))
 		for w := range 4 {
-			e.model.stable["k"+string(rune('0'+w))] = uint64Bytes(29)
+			e.model.setUint64("k"+string(rune('0'+w)), 29)
 		}
 		e.verify()
 	}},
@@ -185,7 +185,7 @@ func (e *env) replayCalls() {
 	for index := uint64(1); index <= callCompacted; index++ {
 		delete(e.model.logs, index)
 	}
-	e.model.stable["CurrentTerm"] = uint64Bytes(callVotes - 1)
+	e.model.setUint64("CurrentTerm", callVotes-1)
 }
 
 // readOne reads one entry between first and last and checks that it is what some leader had stored there.
@@ -269,7 +269,7 @@ func closeInTheMiddle(e *env, round uint64) {
 		return
 	}
 	e.modelPut(entries(base, acknowledged.Load(), 1))
-	e.model.stable["n"] = uint64Bytes(term.Load())
+	e.model.setUint64("n", term.Load())
 	e.start()
 	e.verify()
 	_, last := e.bounds()

@@ -175,7 +175,7 @@ func (e *env) do(o op) {
 func (e *env) modelDo(o op) {
 	switch {
 	case o.key != "":
-		e.model.stable[o.key] = o.value
+		e.model.set(o.key, o.value)
 	case o.max != 0:
 		e.modelDelete(o.min, o.max)
 	default:

@@ -17,8 +17,10 @@ var stableTests = []test{
 		e.missing("kk")
 	}},
 	{"says it with a sentinel", func(e *env) {
-		_, err := e.store.Get([]byte("k"))
-		if err != nil && !isAny(err, ballast.ErrKeyNotFound) && isAny(e.cfg.errClosed, ballast.ErrClosed) {
+		if !isAny(e.cfg.errClosed, ballast.ErrClosed) {
+			e.t.Skip("the store has errors of its own")
+		}
+		if _, err := e.store.Get([]byte("k")); err != nil && !isAny(err, ballast.ErrKeyNotFound) {
 			e.Fatalf("Get of a missing key returned %v, which does not match ballast.ErrKeyNotFound", err)
 		}
 	}},
@@ -53,6 +55,7 @@ var stableTests = []test{
 		e.verify()
 	}},
 	{"shares one key space", func(e *env) {
+		e.skipNumbersApart()
 		e.setUint64("n", 0x0102030405060708)
 		e.set("b", []byte("\x00\x00\x00\x00\x00\x00\x01\x00"))
 		e.verify()
@@ -63,6 +66,7 @@ var stableTests = []test{
 		e.verify()
 	}},
 	{"refuses a number that is not 8 bytes", func(e *env) {
+		e.skipNumbersApart()
 		for _, value := range []string{"", "1", "1234567", "123456789", "a longer text"} {
 			e.set("k", []byte(value))
 			if n, err := e.store.GetUint64([]byte("k")); err == nil {
@@ -80,7 +84,8 @@ var stableTests = []test{
 		if err := e.store.SetUint64(number, 5); err != nil {
 			e.Fatalf("SetUint64: %v", err)
 		}
-		e.model.stable["key"], e.model.stable["number"] = []byte("value"), uint64Bytes(5)
+		e.model.set("key", []byte("value"))
+		e.model.setUint64("number", 5)
 		scribble(key)
 		scribble(value)
 		scribble(number)
@@ -117,4 +122,12 @@ var stableTests = []test{
 		}
 		e.verify()
 	}},
+}
+
+// skipNumbersApart ends a test that reads what Set wrote with GetUint64, or what SetUint64 wrote with Get.
+func (e *env) skipNumbersApart() {
+	e.Helper()
+	if e.cfg.numbersApart {
+		e.t.Skip("the store keeps numbers and bytes apart")
+	}
 }

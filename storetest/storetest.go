@@ -65,6 +65,7 @@ type config struct {
 	refusesGaps          bool
 	refusesMiddleDeletes bool
 	missingKeyIsNil      bool
+	numbersApart         bool
 	maxEntryBytes        int
 	errClosed            error
 	errLocked            error
@@ -87,6 +88,10 @@ func RefusesMiddleDeletes() Option { return func(c *config) { c.refusesMiddleDel
 // MissingKeyIsNil is for a store that may answer a missing key with nil or 0 and no error, as the
 // comments of raft.StableStore have it. Without it the error's text has to be "not found".
 func MissingKeyIsNil() Option { return func(c *config) { c.missingKeyIsNil = true } }
+
+// NumbersApart is for a store in which Get and Set on the one hand, GetUint64 and SetUint64 on the other, do not see each other's
+// values as 8 bytes, big-endian. Raft uses each of its keys in one way only.
+func NumbersApart() Option { return func(c *config) { c.numbersApart = true } }
 
 // MaxEntryBytes is the largest entry, Data and Extensions together, that the store takes. The default is
 // ballast.DefaultMaxEntryBytes; 0 stands for no limit, and then nothing has to be refused.
