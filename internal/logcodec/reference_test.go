@@ -13,7 +13,9 @@ var timeFormats = map[string]logcodec.TimeFormat{"classic": logcodec.ClassicTime
 
 // handle is the one that raft-boltdb v2 encodes with.
 func handle(format logcodec.TimeFormat) *codec.MsgpackHandle {
-	return &codec.MsgpackHandle{BasicHandle: codec.BasicHandle{TimeNotBuiltin: format == logcodec.ClassicTime}}
+	h := new(codec.MsgpackHandle)
+	h.TimeNotBuiltin = format == logcodec.ClassicTime
+	return h
 }
 
 // msgpackEncode is what raft-boltdb v2 would store.
