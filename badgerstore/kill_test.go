@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,6 +22,14 @@ func TestMain(m *testing.M) {
 		if err := writeForEver(dir); err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
+		}
+	}
+	// Opening and closing a badger is slow, and the random part of the conformance suite does little else. A number
+	// that is given with -rapid.checks counts.
+	flag.Parse()
+	if checks := flag.Lookup("rapid.checks"); checks != nil && checks.Value.String() == checks.DefValue {
+		if err := flag.Set("rapid.checks", "25"); err != nil {
+			panic(err)
 		}
 	}
 	os.Exit(m.Run())
