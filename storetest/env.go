@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -412,17 +413,17 @@ func sized(index, term uint64, n int) *raft.Log {
 	return l
 }
 
-// payload makes n bytes that depend on index and term (xorshift).
+// payload makes n bytes that depend on index and term (xorshift, eight bytes a step).
 func payload(index, term uint64, n int) []byte {
-	out := make([]byte, n)
+	out := make([]byte, (n+7)/8*8)
 	x := index*0x9e3779b97f4a7c15 ^ term*0xbf58476d1ce4e5b9 | 1
-	for i := range out {
+	for i := 0; i < len(out); i += 8 {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
-		out[i] = byte(x)
+		binary.LittleEndian.PutUint64(out[i:], x)
 	}
-	return out
+	return out[:n:n]
 }
 
 func cloneLog(l *raft.Log) raft.Log {
@@ -475,9 +476,7 @@ func describe(logs []*raft.Log) string {
 	return fmt.Sprintf("%d entries from %d to %d", len(logs), first.Index, last.Index)
 }
 
-func uint64Bytes(v uint64) []byte {
-	return []byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}
-}
+func uint64Bytes(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
 
 // isAny reports whether err is one of targets.
 func isAny(err error, targets ...error) bool {
