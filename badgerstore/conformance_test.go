@@ -11,8 +11,9 @@ import (
 )
 
 // TestConformance runs the contract's suite. The store's folder is one below the suite's, so that Open
-// makes it. A small memtable makes opening quick, which is most of what the suite does, and everything else that badger has
-// happen often: tables, compactions, values in the value log, batches that do not fit a transaction.
+// makes it. A small memtable makes opening quick, which is most of what the suite does, and everything
+// else that badger has happen often: tables, compactions, values in the value log, batches that do not
+// fit a transaction.
 func TestConformance(t *testing.T) {
 	opts := badgerstore.Options{Badger: func(o *badger.Options) {
 		o.MemTableSize = 1 << 20

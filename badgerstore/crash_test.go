@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// smallFiles makes badger's files small, so that a crash's copy of them is quick, a batch of more than 150 KiB is a large one, and
-// an entry of more than 64 KiB goes to the value log.
+// smallFiles makes badger's files small, so that a crash's copy of them is quick, a batch of more than
+// 150 KiB is a large one, and an entry of more than 64 KiB goes to the value log.
 func smallFiles() *Options {
 	return &Options{MaxEntryBytes: 256 << 10, GCInterval: -1, Badger: func(o *badger.Options) {
 		o.MemTableSize = 1 << 20
@@ -60,9 +60,9 @@ func check(t *testing.T, s *Store, want ...[]*raft.Log) {
 	}
 }
 
-// crashes runs call on a store and takes a copy of the directory at each step. A copy is what a process finds
-// that was killed there. It returns the copies, each with the step's name, and runs live at each step, on
-// the store in the middle of the call.
+// crashes runs call on a store and takes a copy of the directory at each step. A copy is what a
+// process finds that was killed there. It returns the copies, each with the step's name, and runs live
+// at each step, on the store in the middle of the call.
 func crashes(t *testing.T, s *Store, live func(step string), call func() error) (copies []crashCopy) {
 	t.Helper()
 	s.step = func(step string) {
@@ -78,8 +78,8 @@ func crashes(t *testing.T, s *Store, live func(step string), call func() error) 
 	return copies
 }
 
-// snapshot copies a directory at one moment: badger makes and removes tables in the background, so it copies until nothing
-// has changed meanwhile.
+// snapshot copies a directory at one moment: badger makes and removes tables in the background, so it
+// copies until nothing has changed meanwhile.
 func snapshot(t *testing.T, from, to string) {
 	t.Helper()
 	for {
@@ -112,15 +112,16 @@ func listing(t *testing.T, dir string) string {
 
 type crashCopy struct{ dir, step string }
 
-// TestCrashInLargeBatch stops a batch that takes many transactions before each of them. It is there as a whole or not at
-// all, with its commit index, and what it replaces is there otherwise.
+// TestCrashInLargeBatch stops a batch that takes many transactions before each of them. It is there as
+// a whole or not at all, with its commit index, and what it replaces is there otherwise.
 func TestCrashInLargeBatch(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), smallFiles())
 	before := entries(1, 6, "old", 300)
 	if err := s.StoreLogs(before); err != nil {
 		t.Fatal(err)
 	}
-	// Entries above and below the size from which on badger puts them in its value log, on both sides of the end of the old ones.
+	// Entries above and below the size from which on badger puts them in its value log, on both sides
+	// of the end of the old ones.
 	batch := append(entries(4, 24, "new", 40<<10), entries(25, 26, "new", 200<<10)...)
 	if err := s.StageCommitIndex(25); err != nil {
 		t.Fatal(err)
@@ -187,7 +188,10 @@ func TestCrashInRecovery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again := &Store{dir: copies[first].dir, opts: opts}
+			again := newStore(copies[first].dir, opts)
+			if again.bopt, err = opts.badgerOptions(again.dir, again.log); err != nil {
+				t.Fatal(err)
+			}
 			if again.lock, err = lockDir(again.dir, false); err != nil {
 				t.Fatal(err)
 			}
@@ -218,8 +222,9 @@ func checkNoLeftovers(t *testing.T, s *Store) {
 	}
 }
 
-// TestCrashInDeleteRange stops a deletion that takes several transactions before each of them. After the
-// first one all of it is deleted, for Ballast; for raft-badger, which looks at the keys alone, no hole comes up.
+// TestCrashInDeleteRange stops a deletion that takes several transactions before each of them. After
+// the first one all of it is deleted, for Ballast; for raft-badger, which looks at the keys alone, no
+// hole comes up.
 func TestCrashInDeleteRange(t *testing.T) {
 	all := entries(1, 40, "entry", 20)
 	for _, test := range []struct {
@@ -282,7 +287,8 @@ func countLogKeys(s *Store) (n int) {
 	return n
 }
 
-// TestKeysGoInOrder looks at the keys between the transactions of a deletion, as raft-badger would after a crash.
+// TestKeysGoInOrder looks at the keys between the transactions of a deletion, as raft-badger would
+// after a crash.
 func TestKeysGoInOrder(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -314,8 +320,8 @@ func TestKeysGoInOrder(t *testing.T) {
 	}
 }
 
-// TestEmptyFiles opens a directory in which a crash has left files without a size, of which badger says that
-// they were new ones.
+// TestEmptyFiles opens a directory in which a crash has left files without a size, of which badger
+// says that they were new ones.
 func TestEmptyFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir, nil)
@@ -334,10 +340,12 @@ func TestEmptyFiles(t *testing.T) {
 	check(t, mustOpen(t, dir, nil), want)
 }
 
-// TestLargerWriteAheadLog opens what a badger with a larger memtable has left in a crash. Badger ends the process
-// when it does not fit.
+// TestLargerWriteAheadLog opens what a badger with a larger memtable has left in a crash. Badger ends
+// the process when it does not fit.
 func TestLargerWriteAheadLog(t *testing.T) {
-	s := mustOpen(t, t.TempDir(), &Options{GCInterval: -1, Badger: func(o *badger.Options) { o.MemTableSize = 64 << 20 }})
+	s := mustOpen(t, t.TempDir(), &Options{MaxEntryBytes: 1 << 20, GCInterval: -1, Badger: func(o *badger.Options) {
+		o.MemTableSize, o.ValueLogFileSize = 64<<20, 1<<20
+	}})
 	var want []*raft.Log
 	for i := range uint64(30) {
 		part := entries(1+8*i, 8+8*i, "entry", 100<<10)

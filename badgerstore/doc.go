@@ -12,23 +12,29 @@
 //
 // # Guarantees
 //
-// [Store] keeps every promise of [ballast.Store]. Writes are always synced; what badger v4.9 leaves out is added: the
-// names of new files are synced before a write is acknowledged, and a failed sync of the value log, which badger only logs,
-// fails the store.
+// [Store] keeps every promise of [ballast.Store]. Writes are always synced; what badger v4.9 leaves
+// out is added: the names of new files are synced before a write is acknowledged, and a failed sync of
+// the value log, which badger only logs, fails the store.
 //
-// A batch that fits a transaction of badger (2.4 MiB with the default MemTableSize, entries of 1 MiB or more
-// count 45 bytes) is one transaction. A larger one is written as a whole under keys of Ballast's own first; a marker,
-// one transaction, then stores it; its entries are put at their indexes and the copy is removed. A crash
-// before the marker leaves nothing of it, and after a crash behind the marker Open finishes it. It costs the double amount of
-// writing and a few more syncs. raft-badger, if it opened the directory in the middle, would find a part of the entries.
+// A batch that fits a transaction of badger is one transaction: 2.4 MiB with the default options, of
+// which an entry of 32 KiB or more takes 45 bytes, so that the largest batch that raft makes by
+// default, 65 entries, always fits. A larger one is written as a whole under keys of Ballast's own
+// first; a marker, one transaction, then stores it; its entries are put at their indexes and the copy
+// is removed. A crash before the marker leaves nothing of it, and after a crash behind the marker Open
+// finishes it. It costs the double amount of writing and a few more syncs. raft-badger, if it opened
+// the directory in the middle, would find a part of the entries.
 //
-// DeleteRange of any number of entries is decided by its first transaction as well, which lowers the commit index and
-// notes the range and the version up to which what is in it is deleted; the keys are removed in transactions
-// of 8192. After a crash Open removes the rest.
+// DeleteRange of any number of entries is decided by its first transaction as well, which lowers the
+// commit index and notes the range and the version up to which what is in it is deleted; the keys are
+// removed in transactions of 8192. After a crash Open removes the rest.
 //
-// Reads never wait for a write: they read at the version that was published last. Checksums of tables are
-// verified when the directory is opened and when a block is read, those of the value log on each read. Damage at the end of a
-// write-ahead log reads as its end, because badger cannot tell it from a write that a crash has torn.
+// Reads never wait for a write: they read at the version that was published last. Checksums of tables
+// are verified when the directory is opened and when a block is read, those of the value log on each
+// read. Damage at the end of a write-ahead log reads as its end, because badger cannot tell it from a
+// write that a crash has torn.
+//
+// Entries of 32 KiB or more lie in badger's value log. Its files are 128 MiB, and the space of a deleted
+// entry comes back when most of its file is garbage: in the background, and after Close and Open.
 //
 // Opening reads every table once. A read-only store needs a directory that was closed cleanly.
 //
@@ -36,10 +42,10 @@
 //
 // Badger writes through memory maps of files with holes. When the disk fills up under such a write the
 // operating system ends the process with SIGBUS; there is no error to return. So StoreLogs returns
-// ballast.ErrNoSpace while the file system has less than Options.ReserveBytes free, deletions and stable writes are refused below a
-// quarter of that, and Open below an eighth. What this cannot see is another process that takes the
-// whole reserve in the time of one write, and a quota that statfs does not show. Keep a peer's directory on a file
-// system that others do not fill up.
+// ballast.ErrNoSpace while the file system has less than Options.ReserveBytes free, deletions and
+// stable writes are refused below a quarter of that, and Open below an eighth. What this cannot see is
+// another process that takes the whole reserve in the time of one write, and a quota that statfs does
+// not show. Keep a peer's directory on a file system that others do not fill up.
 //
 // # Layout
 //
@@ -54,12 +60,13 @@
 //	ballast-batch, ballast-batch-<n>  a large batch in the making
 //	ballast-pad           zeros that push a memtable out
 //
-// A stable key is at one place: Set removes what SetUint64 wrote, and the reverse, in one transaction. Where
-// raft-badger has left both, the newer one counts. A key that raft-badger's Set wrote and that begins
-// with "meta-" cannot be told from one of its SetUint64, and is taken for that.
+// A stable key is at one place: Set removes what SetUint64 wrote, and the reverse, in one transaction.
+// Where raft-badger has left both, the newer one counts. A key that raft-badger's Set wrote and that
+// begins with "meta-" cannot be told from one of its SetUint64, and is taken for that.
 //
 // Index 0 under logs- is no entry; raft does not write it.
 //
-// Source files: options.go, open.go and preflight.go open a directory; store.go reads; write.go, redo.go and delete.go
-// write; graves.go is the record of deletions; gc.go returns space; logger.go listens to badger.
+// Source files: options.go, open.go and preflight.go open a directory; store.go reads; write.go,
+// redo.go and delete.go write; graves.go is the record of deletions; gc.go returns space; logger.go
+// listens to badger.
 package badgerstore

@@ -33,8 +33,8 @@ func (s *Store) startGC() {
 	}()
 }
 
-// forget lets badger drop what only older views can see, for the case that publish never found a moment without
-// readers. It waits for the reads in progress.
+// forget lets badger drop what only older views can see, for the case that publish never found a
+// moment without readers. It waits for the reads in progress.
 func (s *Store) forget() {
 	s.pins.Lock()
 	version := s.view.Load().version
@@ -42,9 +42,9 @@ func (s *Store) forget() {
 	s.db.SetDiscardTs(version)
 }
 
-// beforeRemoval is called when the garbage collection has moved what lives in a file, before it removes it. The
-// new place has to be durable by then: badger takes no notice when its sync failed, and does not sync the
-// name of a new file.
+// beforeRemoval is called when the garbage collection has moved what lives in a file, before it
+// removes it. The new place has to be durable by then: badger takes no notice when its sync failed,
+// and does not sync the name of a new file.
 func (s *Store) beforeRemoval() error {
 	if err := s.latch.Err(); err != nil {
 		return err
@@ -70,14 +70,15 @@ func (s *Store) collect() {
 }
 
 const (
-	maxPad         = 512 << 10 // bytes
-	pushOutGarbage = 4         // in memtables
+	maxPad         = 512 << 10 // in bytes
+	pushOutGarbage = 16        // in memtables, so that filling them up stays cheap beside it
 	pushOutTables  = 2         // memtables that are filled, as many as make badger compact
 )
 
-// pushOut makes badger write its memtable to a table when much has died in the value log. Badger learns what is garbage only
-// when it compacts tables, and an entry that is in the value log takes so little room in the memtable that this would come
-// after many gigabytes. Badger has no call for it, so the memtable is filled up.
+// pushOut makes badger write its memtable to a table when much has died in the value log. Badger
+// learns what is garbage only when it compacts tables, and an entry that is in the value log takes so
+// little room in the memtable that this would come after many gigabytes. Badger has no call for it, so
+// the memtable is filled up.
 func (s *Store) pushOut() {
 	s.mu.Lock()
 	due := s.garbage >= pushOutGarbage*s.bopt.MemTableSize

@@ -57,8 +57,8 @@ func TestSpaceReturnsAfterReopen(t *testing.T) {
 	check(t, mustOpen(t, s.dir, smallFiles()), left)
 }
 
-// TestSpaceReturnsInBackground deletes most of a value log and leaves the store open and idle. Nothing but the collection
-// in the background can make it smaller.
+// TestSpaceReturnsInBackground deletes most of a value log and leaves the store open and idle. Nothing
+// but the collection in the background can make it smaller.
 func TestSpaceReturnsInBackground(t *testing.T) {
 	opts := smallFiles()
 	opts.GCInterval = 20 * time.Millisecond
@@ -76,7 +76,8 @@ func TestSpaceReturnsInBackground(t *testing.T) {
 	check(t, mustOpen(t, s.dir, opts), left)
 }
 
-// TestReadsBesideCollection reads entries all the time while the files in which they lie are moved and removed.
+// TestReadsBesideCollection reads entries all the time while the files in which they lie are moved and
+// removed.
 func TestReadsBesideCollection(t *testing.T) {
 	opts := smallFiles()
 	opts.GCInterval = time.Millisecond
@@ -131,8 +132,8 @@ func TestReadsBesideCollection(t *testing.T) {
 	check(t, s, entries(1000, 1009, "kept", 100<<10))
 }
 
-// TestCollectionStopsAfterFailure has a sync that failed: the collection must not remove the file from which it has moved what
-// lives, since badger does not know that the new place is not durable.
+// TestCollectionStopsAfterFailure has a sync that failed: the collection must not remove the file from
+// which it has moved what lives, since badger does not know that the new place is not durable.
 func TestCollectionStopsAfterFailure(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), smallFiles())
 	left := fillAndDelete(t, s)

@@ -11,8 +11,8 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// A grave says that every entry from lo to hi of that version or an older one was deleted. It is what deletes: the keys are
-// removed besides, for their space and for raft-badger.
+// A grave says that every entry from lo to hi of that version or an older one was deleted. It is what
+// deletes: the keys are removed besides, for their space and for raft-badger.
 //
 // It is needed since badger's garbage collection writes a value that it moves under its old version into
 // the newest level. A deletion that lies deeper is dropped by a later compaction that does not see it,

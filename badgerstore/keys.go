@@ -40,8 +40,8 @@ func pieceKey(n uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte(piecePrefix), n)
 }
 
-// bytesKey is where Set writes. raft-badger's "meta-" + key would be another key's uint64Key for a key that begins with
-// "meta-", so such keys have a place of their own.
+// bytesKey is where Set writes. raft-badger's "meta-" + key would be another key's uint64Key for a key
+// that begins with "meta-", so such keys have a place of their own.
 func bytesKey(key []byte) []byte {
 	prefix := bytesPrefix
 	if bytes.HasPrefix(key, []byte(bytesPrefix)) {

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	// Opening and closing a badger is slow, and the random part of the conformance suite does little else. A number
-	// that is given with -rapid.checks counts.
+	// Opening and closing a badger is slow, and the random part of the conformance suite does little
+	// else. A number that is given with -rapid.checks counts.
 	flag.Parse()
 	if checks := flag.Lookup("rapid.checks"); checks != nil && checks.Value.String() == checks.DefValue {
 		if err := flag.Set("rapid.checks", "25"); err != nil {
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeForEver writes batches of all sizes, deletions, votes and commit indexes and prints each one that was
-// acknowledged, until it is killed. Generation n has one batch and what goes with it.
+// writeForEver writes batches of all sizes, deletions, votes and commit indexes and prints each one
+// that was acknowledged, until it is killed. Generation n has one batch and what goes with it.
 func writeForEver(dir string) error {
 	s, err := Open(dir, smallFiles())
 	if err != nil {
@@ -76,7 +76,8 @@ func writeForEver(dir string) error {
 	}
 }
 
-// TestKill kills a writing process with SIGKILL, several times over the same directory. What it had acknowledged is there.
+// TestKill kills a writing process with SIGKILL, several times over the same directory. What it had
+// acknowledged is there.
 func TestKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -110,7 +111,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// runAndKill runs writeForEver in a process of its own and returns the last number that was acknowledged of each kind.
+// runAndKill runs writeForEver in a process of its own and returns the last number that was
+// acknowledged of each kind.
 func runAndKill(t *testing.T, dir string, after time.Duration) map[string]uint64 {
 	t.Helper()
 	self, err := os.Executable()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/raft-ballast/ballast/internal/engine"
 )
@@ -34,6 +35,26 @@ type logAdapter struct {
 	beforeRemoval func() error
 
 	flushFailures atomic.Int64
+	lastFailure   atomic.Pointer[flushFailure]
+}
+
+// flushFailure is that badger could not write a memtable to a table.
+type flushFailure struct {
+	at  time.Time
+	err error
+}
+
+// flushRetry is longer than badger waits between two tries: without a failure for that long, the last
+// one succeeded.
+const flushRetry = 3 * time.Second
+
+// flushing returns why badger cannot write its memory to tables at present. A write would fill that
+// memory up, and then wait in badger until it can.
+func (l *logAdapter) flushing() error {
+	if f := l.lastFailure.Load(); f != nil && time.Since(f.at) < flushRetry {
+		return fmt.Errorf("badgerstore: badger cannot write its tables at present: %w", f.err)
+	}
+	return nil
 }
 
 func (l *logAdapter) Errorf(format string, args ...any) {
@@ -42,6 +63,7 @@ func (l *logAdapter) Errorf(format string, args ...any) {
 		l.latch.Fail(fmt.Errorf("badgerstore: sync of the value log: %w", firstError(args)))
 	case formatFlushFailed:
 		l.flushFailures.Add(1)
+		l.lastFailure.Store(&flushFailure{time.Now(), firstError(args)})
 	}
 	l.print(slog.LevelError, format, args)
 }

@@ -35,17 +35,19 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
+	s := newStore(dir, o)
+	if s.bopt, err = o.badgerOptions(dir, s.log); err != nil {
+		return nil, err
+	}
 	made, err := prepareDir(dir, o.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(dir, o.ReadOnly)
-	if err != nil {
+	if s.lock, err = lockDir(dir, o.ReadOnly); err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, opts: o, lock: lock}
 	if err := s.open(made); err != nil {
-		return nil, errors.Join(err, lock.unlock())
+		return nil, errors.Join(err, s.lock.unlock())
 	}
 	if !o.ReadOnly {
 		s.startGC()
@@ -53,12 +55,15 @@ func Open(dir string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
+// newStore returns a store that is not open yet.
+func newStore(dir string, o Options) *Store {
+	s := &Store{dir: dir, opts: o}
+	s.log = &logAdapter{out: o.Logger, latch: &s.latch}
+	return s
+}
+
 // open does what Open does under the lock.
-func (s *Store) open(made []string) (err error) {
-	s.log = &logAdapter{out: s.opts.Logger, latch: &s.latch}
-	if s.bopt, err = s.opts.badgerOptions(s.dir, s.log); err != nil {
-		return err
-	}
+func (s *Store) open(made []string) error {
 	memTable, err := preflight(s.dir, &s.bopt)
 	if err != nil {
 		return err
@@ -96,7 +101,8 @@ func (s *Store) openBadger() (err error) {
 	return nil
 }
 
-// load reads what the log and the stable state are, finishes what a crash has interrupted and publishes the first view.
+// load reads what the log and the stable state are, finishes what a crash has interrupted and
+// publishes the first view.
 func (s *Store) load(made []string) (err error) {
 	defer s.recovered(0, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -178,7 +184,8 @@ func (s *Store) checkKeys() error {
 	return errForeignKeys(s.dir)
 }
 
-// prepareDir makes sure that dir is a folder that may be ours, and returns the folders in which it made one.
+// prepareDir makes sure that dir is a folder that may be ours, and returns the folders in which it
+// made one.
 func prepareDir(dir string, readOnly bool) (made []string, err error) {
 	st, err := os.Stat(dir)
 	switch {

@@ -142,8 +142,8 @@ func patch(t *testing.T, path string, offset int64, value byte) {
 	}
 }
 
-// TestDamagedTable flips bytes all over a table. Open says that it is damaged, where badger would leave entries out or end the
-// process, and the directory is not locked afterwards.
+// TestDamagedTable flips bytes all over a table. Open says that it is damaged, where badger would
+// leave entries out or end the process, and the directory is not locked afterwards.
 func TestDamagedTable(t *testing.T) {
 	dir := copyFixture(t, "raft-badger-snappy")
 	path := filepath.Join(dir, "000001.sst")
@@ -339,7 +339,8 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// TestBadgersMessages looks for the messages that Ballast listens to in badger's source. A badger that has others needs
+// TestBadgersMessages looks for the messages that Ballast listens to in badger's source. A badger that
+// has others needs
 // logger.go to be thought over.
 func TestBadgersMessages(t *testing.T) {
 	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/dgraph-io/badger/v4").Output()

@@ -15,7 +15,7 @@ import (
 // on: a directory may hold tables of every kind.
 type Compression int
 
-// The kinds of compression. Values of at least 1 MiB are never compressed: badger keeps them in its
+// The kinds of compression. Values of at least 32 KiB are never compressed: badger keeps them in its
 // value log.
 const (
 	// Snappy is the default, as it is raft-badger's and badger's own.
@@ -56,9 +56,10 @@ type Options struct {
 	// stands for 8 times badger's MemTableSize, 128 MiB; a negative one looks at no free space at all.
 	ReserveBytes int64
 
-	// Badger, when not nil, may change badger's own options after Ballast has set its own. Open returns
-	// an error when Dir, ValueDir, InMemory, ReadOnly, SyncWrites, NumVersionsToKeep, NamespaceOffset,
-	// VLogPercentile, BypassLockGuard or Logger come back changed, or a ValueThreshold below 1 KiB: the guarantees of this package rest on them.
+	// Badger, when not nil, may change badger's own options after Ballast has set its own. Open
+	// returns an error when Dir, ValueDir, InMemory, ReadOnly, SyncWrites, NumVersionsToKeep,
+	// NamespaceOffset, VLogPercentile, BypassLockGuard or Logger come back changed, or a
+	// ValueThreshold below 1 KiB: the guarantees of this package rest on them.
 	Badger func(*badger.Options)
 }
 
@@ -67,7 +68,11 @@ const (
 	defaultGCRatio      = 0.5
 	defaultMemTable     = 16 << 20
 	defaultBlockCache   = 16 << 20
-	defaultValueLogFile = 256 << 20
+	defaultValueLogFile = 128 << 20
+
+	// defaultThreshold sends longer entries to the value log. 65 entries of this size fit a transaction, so that no
+	// batch of raft's, which has 65 by default, is written twice.
+	defaultThreshold = 32 << 10
 
 	maxEntryLimit = 512 << 20
 	reserveTables = 8       // of ReserveBytes' default, in memtables
@@ -119,6 +124,7 @@ func (o *Options) badgerOptions(dir string, log badger.Logger) (badger.Options, 
 	b.VerifyValueChecksum = true
 	b.ChecksumVerificationMode = options.OnBlockRead
 	b.MemTableSize = defaultMemTable
+	b.ValueThreshold = defaultThreshold
 	b.BlockCacheSize = defaultBlockCache
 	b.ValueLogFileSize = max(defaultValueLogFile, 2*int64(o.MaxEntryBytes))
 	b.NumMemtables = 3

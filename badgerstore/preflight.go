@@ -29,7 +29,8 @@ const (
 	discardName  = "DISCARD"
 )
 
-// isBadgerName reports whether a file of that name may lie in a directory of badger that has no manifest yet.
+// isBadgerName reports whether a file of that name may lie in a directory of badger that has no
+// manifest yet.
 func isBadgerName(name string) bool {
 	switch name {
 	case "LOCK", "KEYREGISTRY", "REWRITE-KEYREGISTRY", discardName, "MANIFEST-REWRITE":
@@ -86,9 +87,9 @@ func openError(dir string, err error) error {
 	return fmt.Errorf("badgerstore: open %s: %w", dir, err)
 }
 
-// preflight looks at a directory before badger does, since badger ends the process, or crashes in a goroutine of its own, for what
-// is an error here. It also removes what a crash may leave and badger does not open. It returns the least MemTableSize that takes what the
-// write-ahead logs hold.
+// preflight looks at a directory before badger does, since badger ends the process, or crashes in a
+// goroutine of its own, for what is an error here. It also removes what a crash may leave and badger
+// does not open. It returns the least MemTableSize that takes what the write-ahead logs hold.
 func preflight(dir string, opt *badger.Options) (memTable int64, err error) {
 	tables, err := checkManifest(dir, opt)
 	if err != nil {
@@ -147,7 +148,8 @@ func checkFile(dir string, info fs.FileInfo, readOnly bool) (memTable int64, err
 // tableKeys says what the tables of a directory hold.
 type tableKeys struct{ any, ours bool }
 
-// Magic is at the start of badger's manifest: the text, the user's version and badger's version. Badger's format.
+// Magic is at the start of badger's manifest: the text, the user's version and badger's version.
+// Badger's format.
 const (
 	manifestMagic   = "Bdgr"
 	manifestVersion = 8 // of badger v3 and v4
@@ -199,8 +201,8 @@ func badManifest(dir, path string) error {
 		path, ballast.ErrForeign)
 }
 
-// checkTable reads a whole table and verifies its checksums. Badger treats a block that it cannot read as if its keys
-// were not there, so a damaged entry would be missing in silence.
+// checkTable reads a whole table and verifies its checksums. Badger treats a block that it cannot read
+// as if its keys were not there, so a damaged entry would be missing in silence.
 func checkTable(path string, compression options.CompressionType) (ours bool, err error) {
 	damaged := func(cause error) error { return &ballast.CorruptionError{Path: path, Offset: -1, Err: cause} }
 	defer func() {
@@ -234,8 +236,8 @@ func checkTable(path string, compression options.CompressionType) (ours bool, er
 	return false, nil
 }
 
-// checkFooter checks the lengths at the end of a table, for which badger would end the process: length and checksum of the
-// index come last, each behind what it is of.
+// checkFooter checks the lengths at the end of a table, for which badger would end the process: length
+// and checksum of the index come last, each behind what it is of.
 func checkFooter(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -22,8 +22,9 @@ import (
 //
 // Open finishes 3 and 4 when it finds the marker, and removes pieces that have none.
 //
-// A piece holds entries, each behind its index (8 bytes) and its length (4 bytes), both big-endian. The marker holds
-// one byte of version, the number of pieces (4 bytes) and the CRC-32C of all of them in order (4 bytes).
+// A piece holds entries, each behind its index (8 bytes) and its length (4 bytes), both big-endian.
+// The marker holds one byte of version, the number of pieces (4 bytes) and the CRC-32C of all of them
+// in order (4 bytes).
 const (
 	pieceTarget   = 16 << 20 // bytes from which on a piece is written; one entry may be larger
 	pieceHead     = 12

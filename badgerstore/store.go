@@ -106,8 +106,9 @@ func (s *Store) GetLog(index uint64, log *raft.Log) (err error) {
 	return s.readLog(txn, v, index, log)
 }
 
-// readTries is how often an entry is read before it is called damaged: the garbage collection may remove a value
-// log file between badger's look-up of a value and its reading, and badger returns nothing then.
+// readTries is how often an entry is read before it is called damaged: the garbage collection may
+// remove a value log file between badger's look-up of a value and its reading, and badger returns
+// nothing then.
 const readTries = 3
 
 func (s *Store) readLog(txn *badger.Txn, v *view, index uint64, log *raft.Log) error {
@@ -211,8 +212,8 @@ func (s *Store) GetUint64(key []byte) (uint64, error) {
 	return engine.Uint64(key, value)
 }
 
-// readStable reads key from where Set and SetUint64 write, and takes the newer one: each call removes what the
-// other one wrote, but raft-badger does not.
+// readStable reads key from where Set and SetUint64 write, and takes the newer one: each call removes
+// what the other one wrote, but raft-badger does not.
 func (s *Store) readStable(txn *badger.Txn, key []byte) ([]byte, error) {
 	var found *badger.Item
 	for _, place := range [][]byte{bytesKey(key), uint64Key(key)} {
@@ -289,7 +290,8 @@ func (s *Store) pin() *view {
 	return s.view.Load()
 }
 
-// publish makes a view the one that is read. Versions that no reader can ask for any more are badger's to drop.
+// publish makes a view the one that is read. Versions that no reader can ask for any more are badger's
+// to drop.
 func (s *Store) publish(v *view) {
 	s.view.Store(v)
 	if s.pins.TryLock() {
@@ -298,8 +300,8 @@ func (s *Store) publish(v *view) {
 	}
 }
 
-// seek returns the lowest index of the log that is at least from, or, backwards, the highest one that is at most from. 0
-// for none.
+// seek returns the lowest index of the log that is at least from, or, backwards, the highest one that
+// is at most from. 0 for none.
 func (s *Store) seek(v *view, from uint64, backwards bool) uint64 {
 	txn := s.db.NewTransactionAt(v.version, false)
 	defer txn.Discard()
@@ -326,8 +328,8 @@ func (s *Store) corrupt(index uint64, cause error) error {
 	return &ballast.CorruptionError{Path: s.dir, Offset: -1, Index: index, Err: cause}
 }
 
-// Close collects the value log's garbage, writes what is in memory to tables and releases the directory. It waits
-// for the calls in progress. Closing twice is harmless.
+// Close collects the value log's garbage, writes what is in memory to tables and releases the
+// directory. It waits for the calls in progress. Closing twice is harmless.
 func (s *Store) Close() error {
 	if !s.gate.Close() {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/hashicorp/raft"
@@ -78,7 +79,8 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// TestRaftBadgerReads looks at what Ballast has written as raft-badger does: with badger's own options and its keys.
+// TestRaftBadgerReads looks at what Ballast has written as raft-badger does: with badger's own options
+// and its keys.
 func TestRaftBadgerReads(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), nil)
 	want := entries(7, 9, "entry", 3000)
@@ -120,8 +122,8 @@ func TestRaftBadgerReads(t *testing.T) {
 	}
 }
 
-// TestStableKeySpace has the keys that raft-badger's prefixes run together, each with a value of its own and
-// in both forms one after the other.
+// TestStableKeySpace has the keys that raft-badger's prefixes run together, each with a value of its
+// own and in both forms one after the other.
 func TestStableKeySpace(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), nil)
 	keys := []string{"", "meta-", "meta-meta-", "meta-meta-meta-", "x", "meta-x", "meta-meta-x", "meta-meta-meta-x", "meta", "ballast-stable-meta-x", "\xff"}
@@ -313,7 +315,21 @@ func TestValueLogSyncFails(t *testing.T) {
 	check(t, mustOpen(t, s.dir, nil), want)
 }
 
-// TestFailedWriteIsNotSeen lets the sync fail in the middle of a write: nothing of it may be seen, not even where it replaces.
+// TestTablesCannotBeWritten has badger fail in the background. Writes return that instead of waiting
+// in badger, and go on when badger has got over it.
+func TestTablesCannotBeWritten(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), nil)
+	cause := errors.New("input/output error")
+	s.log.Errorf(formatFlushFailed, cause)
+	if err := s.StoreLogs(entries(1, 1, "entry", 100)); !errors.Is(err, cause) {
+		t.Errorf("StoreLogs: %v", err)
+	}
+	s.log.lastFailure.Store(&flushFailure{time.Now().Add(-time.Hour), cause})
+	mustStore(t, s, entries(1, 1, "entry", 100))
+}
+
+// TestFailedWriteIsNotSeen lets the sync fail in the middle of a write: nothing of it may be seen, not
+// even where it replaces.
 func TestFailedWriteIsNotSeen(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), nil)
 	want := entries(1, 5, "old", 100)

@@ -66,7 +66,10 @@ func (s *Store) writable() error {
 	if s.opts.ReadOnly {
 		return ballast.ErrReadOnly
 	}
-	return s.latch.Err()
+	if err := s.latch.Err(); err != nil {
+		return err
+	}
+	return s.log.flushing()
 }
 
 // Room in a transaction for what is not an entry: the commit index and badger's own end mark.
@@ -76,8 +79,8 @@ const (
 	entryOverhead    = logKeyLen + 8 + 2 + 10 // as badger counts it, at the most
 )
 
-// fits reports whether the batch fits a transaction of badger. Values above its threshold count little, since they go
-// to the value log, of which a transaction takes at most a file.
+// fits reports whether the batch fits a transaction of badger. Values above its threshold count
+// little, since they go to the value log, of which a transaction takes at most a file.
 func (s *Store) fits(logs []*raft.Log) bool {
 	size, long := int64(txnOverheadBytes), int64(0)
 	for _, l := range logs {
@@ -138,8 +141,9 @@ func setCommit(txn *badger.Txn, commit, current uint64) error {
 	return txn.Set([]byte(commitKey), engine.Uint64Bytes(commit))
 }
 
-// commit writes one transaction durably and raises s.version. An error of fill is returned as it is: nothing was written.
-// Any other error fails the engine, because it leaves unknown what is on the disk.
+// commit writes one transaction durably and raises s.version. An error of fill is returned as it is:
+// nothing was written. Any other error fails the engine, because it leaves unknown what is on the
+// disk.
 func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) error {
 	version := s.version + 1
 	txn := s.db.NewTransactionAt(s.version, true)
@@ -160,12 +164,12 @@ func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) error {
 	return nil
 }
 
-// dirMark knows up to which state a directory is synced. Badger makes new files for its write-ahead log and its value
-// log in the middle of a write, and never syncs their names.
+// dirMark knows up to which state a directory is synced. Badger makes new files for its write-ahead
+// log and its value log in the middle of a write, and never syncs their names.
 type dirMark struct{ synced time.Time }
 
-// dirSettled is the age from which on a modification time tells every later change: file systems take the time from a clock
-// that ticks every few milliseconds.
+// dirSettled is the age from which on a modification time tells every later change: file systems take
+// the time from a clock that ticks every few milliseconds.
 const dirSettled = 50 * time.Millisecond
 
 // sync syncs dir when it may have changed since the last time.
@@ -187,9 +191,10 @@ func (m *dirMark) sync(dir string) error {
 	return nil
 }
 
-// checkSpace returns ballast.ErrNoSpace when writing n bytes would leave less than reserve. It has to be asked before
-// each write: badger writes through a memory map of files with holes, so on a full disk the process gets a signal
-// instead of an error. The reserve is for badger's own goroutines, which write tables meanwhile.
+// checkSpace returns ballast.ErrNoSpace when writing n bytes would leave less than reserve. It has to
+// be asked before each write: badger writes through a memory map of files with holes, so on a full
+// disk the process gets a signal instead of an error. The reserve is for badger's own goroutines,
+// which write tables meanwhile.
 func (s *Store) checkSpace(n, reserve int64) error {
 	if s.opts.ReserveBytes < 0 {
 		return nil
