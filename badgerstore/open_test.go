@@ -317,7 +317,7 @@ func TestOptions(t *testing.T) {
 		"BypassLockGuard":         set(func(o *badger.Options) { o.BypassLockGuard = !o.BypassLockGuard }),
 		"Logger":                  set(func(o *badger.Options) { o.Logger = nil }),
 		"ValueThreshold":          set(func(o *badger.Options) { o.ValueThreshold = 1 }),
-		"MemTableSize":            set(func(o *badger.Options) { o.MemTableSize = 1 << 20 }),
+		"MemTableSize":            set(func(o *badger.Options) { o.MemTableSize = 64 << 10 }),
 		"BlockCacheSize":          set(func(o *badger.Options) { o.BlockCacheSize = 0 }),
 		"NumLevelZeroTablesStall": set(func(o *badger.Options) { o.NumLevelZeroTablesStall = 1 }),
 		"VLogPercentile":          set(func(o *badger.Options) { o.VLogPercentile = 0.5 }),

@@ -393,6 +393,25 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestRaftsBatches has the largest batch that raft makes by default, of entries of each size around
+// the one from which on they go to the value log: each is one transaction.
+func TestRaftsBatches(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), nil)
+	s.step = func(step string) { t.Errorf("%s", step) }
+	var want [][]*raft.Log
+	first := uint64(1)
+	for _, size := range []int{0, defaultThreshold - 200, defaultThreshold - 90, defaultThreshold, 1 << 20} {
+		batch := entries(first, first+64, "entry", size)
+		for _, l := range batch {
+			l.Data = l.Data[:size]
+		}
+		mustStore(t, s, batch)
+		want = append(want, batch)
+		first += 65
+	}
+	check(t, s, want...)
+}
+
 // TestReadsGoOnInAWrite calls every method that reads in the middle of a write.
 func TestReadsGoOnInAWrite(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), smallFiles())
