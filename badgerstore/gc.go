@@ -10,7 +10,7 @@ import (
 // startGC looks for garbage in the value log now and then, the first time at once: what was deleted
 // before the last Close is known as garbage since then.
 func (s *Store) startGC() {
-	s.log.beforeRemoval = s.beforeRemoval
+	s.log.beforeRewrite, s.log.beforeRemoval = s.beforeRewrite, s.beforeRemoval
 	s.stopGC, s.gcDone = make(chan struct{}), make(chan struct{})
 	if s.opts.GCInterval < 0 {
 		close(s.gcDone)
@@ -40,6 +40,17 @@ func (s *Store) forget() {
 	version := s.view.Load().version
 	s.pins.Unlock()
 	s.db.SetDiscardTs(version)
+}
+
+// rewriteLead is how long writes are held back for a garbage collection to begin, a few instructions.
+const rewriteLead = 5 * time.Millisecond
+
+// beforeRewrite is called before the garbage collection asks badger for its newest version. Badger
+// reads that without the lock that its write path holds, so no write may be under way then; a later one
+// passes a lock that the question has passed too.
+func (s *Store) beforeRewrite() {
+	s.mu.Lock()
+	time.AfterFunc(rewriteLead, s.mu.Unlock)
 }
 
 // beforeRemoval is called when the garbage collection has moved what lives in a file, before it

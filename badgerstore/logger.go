@@ -16,6 +16,8 @@ import (
 const (
 	// The value log's sync failed. Badger goes on and acknowledges the write.
 	formatSyncFailed = "Error while curlf sync: %v\n"
+	// The garbage collection is about to rewrite a file.
+	formatRewriting = "Rewriting fid: %d"
 	// The garbage collection has moved what lives and is about to remove the file. Badger looks at
 	// nothing between.
 	formatRemoving = "Removing fid: %d"
@@ -31,7 +33,9 @@ type logAdapter struct {
 	out   *slog.Logger // nil for silence
 	latch *engine.Latch
 
-	// beforeRemoval is called by the garbage collection's goroutine before it removes a file.
+	// beforeRewrite and beforeRemoval are called by the garbage collection's goroutine, before it looks
+	// at a file and before it removes it. They are set before that runs.
+	beforeRewrite func()
 	beforeRemoval func() error
 
 	flushFailures atomic.Int64
@@ -72,7 +76,10 @@ func (l *logAdapter) Warningf(format string, args ...any) { l.print(slog.LevelWa
 
 // Infof panics to stop a garbage collection: badger holds no lock there, and Store.collect recovers it.
 func (l *logAdapter) Infof(format string, args ...any) {
-	if format == formatRemoving && l.beforeRemoval != nil {
+	switch {
+	case format == formatRewriting && l.beforeRewrite != nil:
+		l.beforeRewrite()
+	case format == formatRemoving && l.beforeRemoval != nil:
 		if err := l.beforeRemoval(); err != nil {
 			panic(errGCStopped)
 		}

@@ -347,17 +347,18 @@ func TestBadgersMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{
-		"value.go":  fmt.Sprintf("Errorf(%q, err)", formatSyncFailed),
-		"db.go":     fmt.Sprintf("Errorf(%q, err)", formatFlushFailed),
-		"value.go ": fmt.Sprintf("Infof(%q, f.fid)", formatRemoving),
+	for _, want := range []struct{ file, call string }{
+		{"value.go", fmt.Sprintf("Errorf(%q, err)", formatSyncFailed)},
+		{"value.go", fmt.Sprintf("Infof(%q, f.fid)", formatRewriting)},
+		{"value.go", fmt.Sprintf("Infof(%q, f.fid)", formatRemoving)},
+		{"db.go", fmt.Sprintf("Errorf(%q, err)", formatFlushFailed)},
 	} {
-		source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), strings.TrimSpace(file)))
+		source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), want.file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(source, []byte(want)) {
-			t.Errorf("%s has no %s", file, want)
+		if !bytes.Contains(source, []byte(want.call)) {
+			t.Errorf("%s has no %s", want.file, want.call)
 		}
 	}
 }

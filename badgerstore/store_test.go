@@ -270,7 +270,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, t.TempDir(), nil)
+	s := mustOpen(t, t.TempDir(), &Options{GCInterval: -1})
 	mustStore(t, s, entries(1, 10, "entry", 100))
 	s.opts.ReserveBytes = 2 * free
 	if err := s.StoreLogs(entries(11, 11, "entry", 100)); !errors.Is(err, ballast.ErrNoSpace) {
