@@ -38,12 +38,10 @@ const (
 	deleteSpace = 1 << 20 // bytes that such a transaction takes
 )
 
-// bury deletes what is from lo to hi, both within the log.
-func (s *Store) bury(v *view, lo, hi uint64) error {
+// without returns v without what is from lo to hi, both within the log. Its graves are still v's.
+func (s *Store) without(v *view, lo, hi uint64) view {
 	next := *v
-	prefix, suffix := lo <= v.first, hi >= v.last
-	from, to := lo, hi
-	switch {
+	switch prefix, suffix := lo <= v.first, hi >= v.last; {
 	case prefix && suffix:
 		next.first, next.last = 0, 0
 	case prefix:
@@ -51,13 +49,21 @@ func (s *Store) bury(v *view, lo, hi uint64) error {
 	case suffix:
 		next.last = s.seek(v, lo-1, true)
 	}
+	next.commit = min(v.commit, next.last)
+	return next
+}
+
+// bury deletes what is from lo to hi, both within the log.
+func (s *Store) bury(v *view, lo, hi uint64) error {
+	next := s.without(v, lo, hi)
+	prefix, suffix := lo <= v.first, hi >= v.last
+	from, to := lo, hi
 	if prefix {
 		from = 0
 	}
 	if suffix {
 		to = math.MaxUint64
 	}
-	next.commit = min(v.commit, next.last)
 
 	// A suffix goes from the top down and a prefix from the bottom up: raft-badger, which knows no
 	// graves, finds a log without a hole in it after a crash in between.
