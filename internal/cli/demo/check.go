@@ -204,8 +204,9 @@ func (p part) write(seq uint64) write {
 }
 
 // checkStores opens what the stopped peers left and reads every entry: the log has to go on without a
-// gap after the last snapshot, each command has to match its checksum, and up to the index where the
-// peers were compared the logs have to be equal.
+// gap after the last snapshot, each command has to match its checksum, and behind each peer's snapshot, up
+// to the index where the peers were compared, the logs have to be equal. At or below a snapshot that the leader has
+// sent, raft leaves what was there before, also entries of an earlier leader that were never committed.
 func (r *run) checkStores(index uint64) error {
 	sums := map[uint64]uint32{}
 	for _, id := range PeerIDs {
@@ -248,29 +249,34 @@ func (r *run) checkStore(id string, index uint64, sums map[uint64]uint32) (err e
 			return fmt.Errorf("entry %d of %d to %d: %w", i, first, last, err)
 		}
 		r.report.LogEntries++
-		if err := r.compareEntry(id, &l, index, sums); err != nil {
+		if err := checkCommand(&l); err != nil {
 			return err
+		}
+		if i > snapshot && i <= index {
+			r.compareEntry(id, &l, sums)
 		}
 	}
 	return nil
 }
 
-func (r *run) compareEntry(id string, l *raft.Log, index uint64, sums map[uint64]uint32) error {
-	if l.Type == raft.LogCommand {
-		if _, _, err := decodeCommand(l.Data); err != nil {
-			return fmt.Errorf("entry %d: %w", l.Index, err)
-		}
-	}
-	if l.Index > index {
+func checkCommand(l *raft.Log) error {
+	if l.Type != raft.LogCommand {
 		return nil
 	}
+	if _, _, err := decodeCommand(l.Data); err != nil {
+		return fmt.Errorf("entry %d: %w", l.Index, err)
+	}
+	return nil
+}
+
+// compareEntry compares a committed entry with what the peers before have at its index.
+func (r *run) compareEntry(id string, l *raft.Log, sums map[uint64]uint32) {
 	sum := crc32.Checksum(fmt.Appendf(l.Data[:len(l.Data):len(l.Data)], "%d %d", l.Term, l.Type), castagnoli)
 	if other, seen := sums[l.Index]; seen && other != sum {
 		r.report.Agree = false
-		r.report.problem(fmt.Sprintf("entry %d of %s is not what another peer has", l.Index, id))
+		r.report.problem(fmt.Sprintf("entry %d of %s, of term %d, is not what another peer has", l.Index, id, l.Term))
 	}
 	sums[l.Index] = sum
-	return nil
 }
 
 func lastSnapshot(dir string) (uint64, error) {

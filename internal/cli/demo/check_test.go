@@ -2,6 +2,7 @@ package demo
 
 import (
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -136,6 +137,7 @@ func TestCheckStores(t *testing.T) {
 		agree bool
 		err   string // a part of the error
 	}{
+		{"another term below the snapshot, which raft leaves there", func() []*raft.Log { l := full(0); l[1].Term = 2; return l }, true, ""},
 		{"equal logs", func() []*raft.Log { return full(0) }, true, ""},
 		{"entries that were not applied", func() []*raft.Log {
 			return append(full(0), &raft.Log{Index: 6, Term: 2, Type: raft.LogNoop})
@@ -152,6 +154,9 @@ func TestCheckStores(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			r := &run{report: &Report{Agree: true}, folder: &folder{path: t.TempDir()}}
+			if strings.Contains(c.name, "below the snapshot") {
+				snapshotAt(t, r.folder.peer("peer-2"), 2)
+			}
 			r.cfg.Open = func(dir string) (ballast.Store, error) {
 				s := memstore.New()
 				logs := full(0)
@@ -168,5 +173,21 @@ func TestCheckStores(t *testing.T) {
 				t.Errorf("agree is %v", r.report.Agree)
 			}
 		})
+	}
+}
+
+// snapshotAt makes a snapshot that ends at index.
+func snapshotAt(t *testing.T, dir string, index uint64) {
+	t.Helper()
+	snapshots, err := raft.NewFileSnapshotStore(dir, 1, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := snapshots.Create(raft.SnapshotVersionMax, index, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
