@@ -90,7 +90,8 @@ func RefusesMiddleDeletes() Option { return func(c *config) { c.refusesMiddleDel
 func MissingKeyIsNil() Option { return func(c *config) { c.missingKeyIsNil = true } }
 
 // NumbersApart is for a store in which Get and Set on the one hand, GetUint64 and SetUint64 on the other, do not see each other's
-// values as 8 bytes, big-endian. Raft uses each of its keys in one way only.
+// values as 8 bytes, big-endian. Raft uses each of its keys in one way only. The promise of one key space is not kept then; the others
+// are told apart from it.
 func NumbersApart() Option { return func(c *config) { c.numbersApart = true } }
 
 // MaxEntryBytes is the largest entry, Data and Extensions together, that the store takes. The default is
