@@ -12,6 +12,8 @@ const (
 		"who asks for one that was compacted gets it instead of raft.ErrLogNotFound; raft itself looks at FirstIndex in nearly all cases."
 	meansZone = "A time whose zone is more than a day off makes StoreLogs fail; raft stamps its entries itself, " +
 		"so it takes a clock or a zone file that is wrong, or a program that writes entries on its own."
+	meansWalRetry = "An index that is there is refused: a write that was given up and landed later makes raft's retry fail, on every attempt, " +
+		"and the peer is out until somebody restarts it."
 	meansApart = "A number that SetUint64 wrote is not the 8 bytes, big-endian, that Get returns, and the reverse: harmless to raft, " +
 		"which reads each key as it wrote it, but a tool that copies bytes from store to store makes another term of it."
 	meansSecondOpener = "A second process on the same data waits for ever and says nothing: a rolling restart that overlaps looks like a peer that hangs."
@@ -27,8 +29,11 @@ var meanings = map[string]map[string]string{
 		"Open/refuses a second opener at once":        meansSecondOpener + " A Timeout in its BoltOptions helps.",
 	},
 	"raft-wal": {
-		"Stable/shares one key space":                 meansApart,
-		"Stable/refuses a number that is not 8 bytes": "A damaged or foreign value under CurrentTerm or LastVoteTerm is a wrong number and no error.",
+		"StoreLogs/replaces what is there":                      meansWalRetry,
+		"StoreLogs/takes the same batch again":                  meansWalRetry,
+		"StoreLogs/keeps the last entry of an index in a batch": meansWalRetry,
+		"Stable/shares one key space":                           meansApart,
+		"Stable/refuses a number that is not 8 bytes":           "A damaged or foreign value under CurrentTerm or LastVoteTerm is a wrong number and no error.",
 		"Empty/takes any DeleteRange": "A DeleteRange up to the highest index overflows: on an empty log it returns no error and leaves FirstIndex at 0 for good, " +
 			"also after entries are stored and the log is opened again, so that raft never compacts it. Raft never asks for such a range.",
 		"GetLog/returns any time to the nanosecond": meansZone,

@@ -130,14 +130,18 @@ func (e *env) put(logs ...*raft.Log) {
 	e.modelPut(logs)
 }
 
-// opensGap reports whether a batch does not continue the log in steps of one.
+// opensGap reports whether a batch leaves a gap before or behind what is there. To replace entries is no gap.
 func (e *env) opensGap(logs []*raft.Log) bool {
-	_, last := e.bounds()
+	first, last := e.bounds()
 	for _, l := range logs {
-		if last != 0 && l.Index != last+1 {
+		if last == 0 {
+			first, last = l.Index, l.Index
+			continue
+		}
+		if l.Index > last && l.Index-last > 1 || l.Index < first && first-l.Index > 1 {
 			return true
 		}
-		last = l.Index
+		first, last = min(first, l.Index), max(last, l.Index)
 	}
 	return false
 }

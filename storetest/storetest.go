@@ -78,8 +78,9 @@ const defaultHangLimit = 20 * time.Second
 // Volatile is for a store in memory: nothing is reopened, and nobody else can open it.
 func Volatile() Option { return func(c *config) { c.volatile = true } }
 
-// RefusesGaps is for a monotonic store, which may refuse a batch that does not begin right behind the
-// last entry. It must then leave everything as it was, and say so in IsMonotonic.
+// RefusesGaps is for a monotonic store, which may refuse a batch that leaves a gap before or behind what is there. It must then
+// leave everything as it was, and say so in IsMonotonic. It may not refuse to replace entries: raft stores the same indexes again
+// when it does not know what became of the first time.
 func RefusesGaps() Option { return func(c *config) { c.refusesGaps = true } }
 
 // RefusesMiddleDeletes is for a store that may refuse a DeleteRange that leaves entries on both sides.
