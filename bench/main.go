@@ -56,11 +56,14 @@ func run(runs int, dir, only string) error {
 		}
 		theirs, mine := median(times[0]), median(times[1])
 		ratio := theirs / mine
-		mark := ""
+		reach, mark := "", ""
+		if w.reach > 0 {
+			reach = fmt.Sprintf("%.2f", w.reach)
+		}
 		if ratio < w.reach {
 			mark, missed = "missed", missed+1
 		}
-		fmt.Fprintf(out, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%s\n", w.name, micros(theirs), micros(mine), ratio, w.reach, mark)
+		fmt.Fprintf(out, "%s\t%.2f\t%.2f\t%.2f\t%s\t%s\n", w.name, micros(theirs), micros(mine), ratio, reach, mark)
 	}
 	if err := out.Flush(); err != nil {
 		return err
