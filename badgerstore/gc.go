@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // startGC looks for garbage in the value log now and then, the first time at once: what was deleted
@@ -60,7 +62,7 @@ func (s *Store) beforeRemoval() error {
 	if err := s.latch.Err(); err != nil {
 		return err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := engine.SyncDir(s.dir); err != nil {
 		return s.latch.Fail(err)
 	}
 	return nil

@@ -42,16 +42,3 @@ func lockDir(dir string, shared bool) (*dirLock, error) {
 }
 
 func (l *dirLock) unlock() error { return l.f.Close() }
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = f.Sync()
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // Open opens the badger directory dir, and makes it when there is none. nil options stand for the defaults.
@@ -114,7 +115,7 @@ func (s *Store) load(made []string) (err error) {
 	if !s.opts.ReadOnly {
 		// Badger has made files, and the names of the folders may be new as well.
 		for _, dir := range append(made, s.dir) {
-			if err := syncDir(dir); err != nil {
+			if err := engine.SyncDir(dir); err != nil {
 				return fmt.Errorf("badgerstore: sync of %s: %w", dir, err)
 			}
 		}

@@ -342,7 +342,7 @@ func (s *Store) Close() error {
 	}
 	err := s.closeBadger()
 	if err == nil && !s.opts.ReadOnly {
-		err = syncDir(s.dir)
+		err = engine.SyncDir(s.dir)
 	}
 	if uerr := s.lock.unlock(); err == nil {
 		err = uerr

@@ -181,7 +181,7 @@ func (m *dirMark) sync(dir string) error {
 	if !m.synced.IsZero() && st.ModTime().Equal(m.synced) {
 		return nil
 	}
-	if err := syncDir(dir); err != nil {
+	if err := engine.SyncDir(dir); err != nil {
 		return err
 	}
 	m.synced = time.Time{}
