@@ -75,7 +75,7 @@ func (s *Store) bury(v *view, lo, hi uint64) error {
 		if err := txn.Set([]byte(gravesKey), next.graves.encode(!w.done)); err != nil {
 			return err
 		}
-		if err := setCommit(txn, next.commit, v.commit); err != nil {
+		if err := s.setCommit(txn, next.commit); err != nil {
 			return err
 		}
 		return w.remove(txn)
@@ -83,6 +83,7 @@ func (s *Store) bury(v *view, lo, hi uint64) error {
 	if err != nil {
 		return err
 	}
+	s.stored = next.commit
 	next.version = s.version
 	s.publish(&next)
 	if w.done {

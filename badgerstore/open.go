@@ -32,6 +32,9 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir == "" {
+		return nil, errors.New("badgerstore: the path is empty; give the path of a folder")
+	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)
@@ -114,7 +117,7 @@ func (s *Store) load(made []string) (err error) {
 	}
 	if !s.opts.ReadOnly {
 		// Badger has made files, and the names of the folders may be new as well.
-		for _, dir := range append(made, s.dir) {
+		for _, dir := range append(made, filepath.Dir(s.dir), s.dir) {
 			if err := engine.SyncDir(dir); err != nil {
 				return fmt.Errorf("badgerstore: sync of %s: %w", dir, err)
 			}
@@ -136,6 +139,7 @@ func (s *Store) load(made []string) (err error) {
 	v.version = s.version
 	v.first = s.seek(v, 1, false)
 	v.last = s.seek(v, math.MaxUint64, true)
+	s.stored = v.commit
 	v.commit = min(v.commit, v.last) // raft-badger may have shortened the log
 	s.publish(v)
 	return nil

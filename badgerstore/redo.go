@@ -35,7 +35,7 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // storeRedo stores a batch of any size. An error before the marker is written leaves nothing of it.
-func (s *Store) storeRedo(logs []*raft.Log, commit, current uint64) error {
+func (s *Store) storeRedo(logs []*raft.Log, commit uint64) error {
 	pieces, sum, err := s.writePieces(logs)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s *Store) storeRedo(logs []*raft.Log, commit, current uint64) error {
 		marker := []byte{markerVersion}
 		marker = binary.BigEndian.AppendUint32(marker, uint32(pieces))
 		marker = binary.BigEndian.AppendUint32(marker, sum)
-		if err := setCommit(txn, commit, current); err != nil {
+		if err := s.setCommit(txn, commit); err != nil {
 			return err
 		}
 		return txn.Set([]byte(markerKey), marker)
@@ -53,6 +53,14 @@ func (s *Store) storeRedo(logs []*raft.Log, commit, current uint64) error {
 	if err != nil {
 		return err
 	}
+	// The batch is stored. Until all of it is applied nothing else may be written: the next Open applies it again, over
+	// whatever came later.
+	done := false
+	defer func() {
+		if !done {
+			s.latch.Fail(fmt.Errorf("badgerstore: a batch that was stored in %s is not applied yet; open it again to finish it", s.dir))
+		}
+	}()
 	a := applier{s: s}
 	for _, l := range logs {
 		if err := a.add(l.Index, logcodec.Append(nil, l, logcodec.ClassicTime)); err != nil {
@@ -62,7 +70,9 @@ func (s *Store) storeRedo(logs []*raft.Log, commit, current uint64) error {
 	if err := a.flush(); err != nil {
 		return err
 	}
-	return s.dropRedo(pieces)
+	err = s.dropRedo(pieces)
+	done = err == nil
+	return err
 }
 
 // writePieces writes the batch under its own keys and returns how many and their checksum.
@@ -205,16 +215,20 @@ func (s *Store) applyRedo(txn *badger.Txn, marker []byte) error {
 	}
 	pieces, want := uint64(binary.BigEndian.Uint32(marker[1:])), binary.BigEndian.Uint32(marker[5:])
 	// The checksum comes first: nothing of a damaged batch may be applied.
-	sum := uint32(0)
+	sum, total := uint32(0), int64(0)
 	for n := range pieces {
 		piece, err := s.readOwn(txn, string(pieceKey(n)))
 		if err != nil {
 			return err
 		}
 		sum = crc32.Update(sum, castagnoli, piece)
+		total += int64(len(piece))
 	}
 	if sum != want {
 		return s.corrupt(0, errors.New("a batch that was stored does not match its checksum"))
+	}
+	if err := s.checkSpace(total, s.opts.ReserveBytes/8); err != nil {
+		return err
 	}
 	a := applier{s: s}
 	for n := range pieces {

@@ -45,6 +45,7 @@ type Store struct {
 
 	mu      sync.Mutex // one writer at a time; guards what follows
 	version uint64     // the highest that was used for a write
+	stored  uint64     // commit index in badger, which raft-badger may have left above the last index
 	buf     []byte     // for encoding, reused
 	dirMark dirMark
 	garbage int64 // bytes that died in the value log since it was last pushed out

@@ -40,13 +40,17 @@ func (s *Store) StoreLogs(logs []*raft.Log) (err error) {
 	for _, l := range logs {
 		total += int64(logcodec.Size(l))
 	}
+	fits := s.fits(logs)
+	if !fits {
+		total *= 2 // it is written twice
+	}
 	if err := s.checkSpace(total, s.opts.ReserveBytes); err != nil {
 		return err
 	}
-	if s.fits(logs) {
-		err = s.storeOnce(logs, commit, v.commit)
+	if fits {
+		err = s.storeOnce(logs, commit)
 	} else {
-		err = s.storeRedo(logs, commit, v.commit)
+		err = s.storeRedo(logs, commit)
 	}
 	if err != nil {
 		return err
@@ -55,6 +59,7 @@ func (s *Store) StoreLogs(logs []*raft.Log) (err error) {
 		v.first = lo
 	}
 	v.last = max(v.last, hi)
+	s.stored = commit
 	v.commit = commit
 	v.version = s.version
 	s.publish(&v)
@@ -99,9 +104,9 @@ func (s *Store) fits(logs []*raft.Log) bool {
 }
 
 // storeOnce writes the batch in one transaction.
-func (s *Store) storeOnce(logs []*raft.Log, commit, current uint64) error {
+func (s *Store) storeOnce(logs []*raft.Log, commit uint64) error {
 	return s.commit(func(txn *badger.Txn, _ uint64) error {
-		if err := setCommit(txn, commit, current); err != nil {
+		if err := s.setCommit(txn, commit); err != nil {
 			return err
 		}
 		total := 0
@@ -134,8 +139,9 @@ func (s *Store) buffer(n int) []byte {
 	return s.buf[:0]
 }
 
-func setCommit(txn *badger.Txn, commit, current uint64) error {
-	if commit == current {
+// setCommit writes the commit index when it is another one than badger has.
+func (s *Store) setCommit(txn *badger.Txn, commit uint64) error {
+	if commit == s.stored {
 		return nil
 	}
 	return txn.Set([]byte(commitKey), engine.Uint64Bytes(commit))
@@ -144,7 +150,13 @@ func setCommit(txn *badger.Txn, commit, current uint64) error {
 // commit writes one transaction durably and raises s.version. An error of fill is returned as it is:
 // nothing was written. Any other error fails the engine, because it leaves unknown what is on the
 // disk.
-func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) error {
+func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.panicked.Store(true)
+			err = s.latch.Fail(s.corrupt(0, fmt.Errorf("badger panicked in a write: %v", r)))
+		}
+	}()
 	version := s.version + 1
 	txn := s.db.NewTransactionAt(s.version, true)
 	defer txn.Discard()
@@ -172,6 +184,9 @@ type dirMark struct{ synced time.Time }
 // the time from a clock that ticks every few milliseconds.
 const dirSettled = 50 * time.Millisecond
 
+// dirSettledCoarse is the same for a file system that keeps whole seconds, or every second one.
+const dirSettledCoarse = 3 * time.Second
+
 // sync syncs dir when it may have changed since the last time.
 func (m *dirMark) sync(dir string) error {
 	st, err := os.Stat(dir)
@@ -184,8 +199,12 @@ func (m *dirMark) sync(dir string) error {
 	if err := engine.SyncDir(dir); err != nil {
 		return err
 	}
+	settled := dirSettled
+	if st.ModTime().Nanosecond() == 0 {
+		settled = dirSettledCoarse
+	}
 	m.synced = time.Time{}
-	if time.Since(st.ModTime()) > dirSettled {
+	if time.Since(st.ModTime()) > settled {
 		m.synced = st.ModTime()
 	}
 	return nil

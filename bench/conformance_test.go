@@ -189,7 +189,7 @@ func prove(t *testing.T, c *candidate, name string) result {
 }
 
 var (
-	panicLine   = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.*)$`)
+	panicLine   = regexp.MustCompile(`(?m)(?:^panic: |^fatal error: |the store panicked: )(.*)$`)
 	messageLine = regexp.MustCompile(`(?m)^ +\w+\.go:\d+: (.*)$`)
 	hangLine    = regexp.MustCompile(`did not return within|no leader after`)
 	resultLine  = regexp.MustCompile(`(?m)^        --- (PASS|FAIL|SKIP): `)

@@ -16,7 +16,7 @@
 //
 // bbolt has no checksum over data. Damage that makes an entry undecodable, or bbolt panic, is a
 // [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is, and one in a page's count of
-// overflow pages may make bbolt take all memory. Take wal where that matters.
+// overflow pages may make bbolt take all memory. Take badgerstore where that matters.
 //
 // A DeleteRange of very many entries runs in transactions of at most 16,384 entries: from the top down when it
 // cuts the log's end off, from the bottom up otherwise, so that a crash in the middle leaves a log without a
@@ -24,7 +24,8 @@
 //
 // When a commit fails for want of space nothing has changed, and the store goes on. When it fails in another way
 // the store takes no more writes. Reads go on, unless bbolt's last page was written and its sync was not:
-// then the failed transaction is what bbolt would show, and reads return the failure too.
+// then the failed transaction is what bbolt would show, and reads return the failure too. A reader beside that very sync may see
+// an entry that replaces another, or a stable value, before it is durable.
 //
 // # Layout
 //
@@ -50,6 +51,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,9 +124,10 @@ type Store struct {
 	blind    engine.Latch   // for reads
 	wedged   atomic.Bool    // bbolt panicked and did not come out of its transaction
 	views    views
-	writing  sync.Mutex    // one writer at a time; guards buf and written
+	writing  sync.Mutex    // one writer at a time; guards what follows
 	buf      []byte        // encoded entries of the batch that is being written
 	written  bool          // there was a write transaction
+	stored   uint64        // commit index in the file, which another program may have left above last
 	first    atomic.Uint64 // of the log; 0 when it is empty
 	last     atomic.Uint64
 	commit   atomic.Uint64 // at most last
@@ -148,37 +151,41 @@ func Open(path string, opts *Options) (*Store, error) {
 		return nil, fmt.Errorf("boltstore: MaxEntryBytes is %d; it has to be between 1 and %d", s.opts.MaxEntryBytes, maxMaxEntryBytes)
 	}
 	s.timeForm = logcodec.TimeFormat(s.opts.MsgpackUseNewTimeFormat)
-	isNew, err := s.checkPath()
-	if err != nil {
+	if err := s.checkPath(); err != nil {
 		return nil, err
 	}
 	if err := s.openBolt(); err != nil {
 		return nil, s.openError(err)
 	}
-	if err := s.prepare(isNew); err != nil {
+	if err := s.prepare(); err != nil {
 		_ = s.closeBolt() // what failed before says more
 		return nil, err
 	}
 	return s, nil
 }
 
-// checkPath looks at what is at the path, and reports whether there is no file or an empty one.
-func (s *Store) checkPath() (isNew bool, err error) {
+// checkPath refuses what cannot be a store. No file, or an empty one, can become one.
+func (s *Store) checkPath() error {
+	if s.path == "" {
+		return errors.New("boltstore: the path is empty; give the path of a file")
+	}
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !s.opts.ReadOnly:
-		return true, nil
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("boltstore: there is nothing to open read-only: %w; check the path", err)
 	case err != nil:
-		return false, fmt.Errorf("boltstore: %w", err)
+		return fmt.Errorf("boltstore: %w; check the path", err)
 	case info.IsDir():
-		return false, fmt.Errorf("boltstore: %s is a folder: %w; give the path of a file in it, such as %s",
-			s.path, ballast.ErrForeign, filepath.Join(s.path, "raft.db"))
+		return fmt.Errorf("%w: %s is a folder; give the path of a file in it, such as %s",
+			ballast.ErrForeign, s.path, filepath.Join(s.path, "raft.db"))
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("boltstore: %s is not a file: %w", s.path, ballast.ErrForeign)
+		return fmt.Errorf("%w: %s is not a file; give another path", ballast.ErrForeign, s.path)
 	case info.Size() == 0 && s.opts.ReadOnly:
-		return false, fmt.Errorf("boltstore: %s is empty, so there is nothing to read: %w; open it for writing first", s.path, ballast.ErrForeign)
+		return fmt.Errorf("%w: %s is empty, so there is nothing to read; open it for writing first", ballast.ErrForeign, s.path)
 	}
-	return info.Size() == 0, nil
+	return nil
 }
 
 // openBolt sets db and file.
@@ -225,7 +232,9 @@ func (s *Store) openError(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("boltstore: %w; create the folder first", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("boltstore: %w; give the process the right to write there, or open it read-only", err)
+		return fmt.Errorf("boltstore: %w; give the process the right to read and to write there (reading is enough with ReadOnly)", err)
+	case strings.HasPrefix(err.Error(), "file size too small"): // bbolt has no sentinel for it
+		return &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("the file was cut: %w", err)}
 	case isNoSpace(err):
 		return fmt.Errorf("boltstore: creating %s: %w (%w)", s.path, ballast.ErrNoSpace, err)
 	case errors.Is(err, ballast.ErrCorrupt):
@@ -257,11 +266,11 @@ func (s *Store) invalid(cause error) error {
 		return &ballast.CorruptionError{Path: s.path, Offset: 0,
 			Err: errors.New("it begins with zeros only; if its creation was cut off and nothing was ever stored, remove it")}
 	}
-	return fmt.Errorf("boltstore: %s is not a bbolt file: %w; give another path", s.path, ballast.ErrForeign)
+	return fmt.Errorf("%w: %s is not a bbolt file; give another path", ballast.ErrForeign, s.path)
 }
 
 // prepare checks the file, creates what is missing, and finds the log's bounds.
-func (s *Store) prepare(isNew bool) error {
+func (s *Store) prepare() error {
 	complete := false
 	err := s.view(func(w *view) (err error) {
 		complete, err = s.inspect(w.tx)
@@ -278,12 +287,25 @@ func (s *Store) prepare(isNew bool) error {
 			return err
 		}
 	}
-	if isNew {
-		if err := engine.SyncDir(filepath.Dir(s.path)); err != nil {
-			return fmt.Errorf("boltstore: %w", err)
-		}
+	if err := s.settle(); err != nil {
+		return err
 	}
 	return s.view(func(w *view) error { return s.load(w.tx) })
+}
+
+// settle makes durable what is about to be shown. A process that was killed between a write and its sync has left it in
+// the page cache only, and the name of a file that was just created with it.
+func (s *Store) settle() error {
+	if s.opts.ReadOnly || s.opts.NoSync {
+		return nil
+	}
+	if err := s.db.Sync(); err != nil {
+		return fmt.Errorf("boltstore: syncing %s before it is read: %w", s.path, err)
+	}
+	if err := engine.SyncDir(filepath.Dir(s.path)); err != nil {
+		return fmt.Errorf("boltstore: %w", err)
+	}
+	return nil
 }
 
 // inspect reports whether all buckets are there, and refuses a file that is short or somebody else's.
@@ -294,8 +316,8 @@ func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
 	}
 	if tx.Bucket(logsBucket) == nil && tx.Bucket(confBucket) == nil {
 		if name, _ := tx.Cursor().First(); name != nil {
-			return false, fmt.Errorf("boltstore: %s is a bbolt file with the bucket %q and neither %q nor %q: %w; give another path",
-				s.path, name, logsBucket, confBucket, ballast.ErrForeign)
+			return false, fmt.Errorf("%w: %s is a bbolt file with the bucket %q and neither %q nor %q; give another path",
+				ballast.ErrForeign, s.path, name, logsBucket, confBucket)
 		}
 	}
 	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, nil
@@ -326,7 +348,8 @@ func (s *Store) load(tx *bbolt.Tx) error {
 			commit = binary.BigEndian.Uint64(v)
 		}
 	}
-	// raft-boltdb may have cut the log below what was written here.
+	// raft-boltdb may have cut the log below what was written here. The next write lowers it in the file too.
+	s.stored = commit
 	s.publish(first, last, min(commit, last))
 	return nil
 }

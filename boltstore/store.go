@@ -26,8 +26,11 @@ const (
 	maxKeptBuf = 4 << 20
 )
 
-// publish makes the state after a durable write visible.
+// publish makes the state after a durable write visible. The commit index is never seen above last.
 func (s *Store) publish(first, last, commit uint64) {
+	if commit < s.commit.Load() {
+		s.commit.Store(commit)
+	}
 	s.first.Store(first)
 	s.last.Store(last)
 	s.commit.Store(commit)
@@ -121,6 +124,7 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if err != nil {
 		return err
 	}
+	s.stored = commit
 	s.publish(first, last, commit)
 	return nil
 }
@@ -163,7 +167,7 @@ func (s *Store) putLogs(tx *bbolt.Tx, logs []*raft.Log) error {
 
 // putCommit writes the commit index when it is another one than in the file.
 func (s *Store) putCommit(tx *bbolt.Tx, commit uint64) error {
-	if commit == s.commit.Load() {
+	if commit == s.stored {
 		return nil
 	}
 	b, err := tx.CreateBucketIfNotExists(ballastBucket)
@@ -221,6 +225,7 @@ func (s *Store) deleteSome(min, max uint64, down bool) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	s.stored = commit
 	s.publish(first, last, commit)
 	return more, nil
 }

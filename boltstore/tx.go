@@ -30,6 +30,30 @@ func (s *Store) guard(f func() error) (err error) {
 	return f()
 }
 
+// begin begins a transaction of bbolt. When bbolt panics in it, it keeps its locks: nothing may call bbolt any more.
+func (s *Store) begin(writable bool) (*bbolt.Tx, error) {
+	stuck := true
+	defer func() {
+		if stuck {
+			s.wedge()
+		}
+	}()
+	tx, err := s.db.Begin(writable)
+	stuck = false
+	if err != nil {
+		return nil, fmt.Errorf("boltstore: %w", err)
+	}
+	return tx, nil
+}
+
+// wedge ends every later call, since it would wait for ever for a lock that bbolt has kept in a panic.
+func (s *Store) wedge() {
+	s.wedged.Store(true)
+	cause := &ballast.CorruptionError{Path: s.path, Offset: -1, Err: errors.New("bbolt panicked and keeps its locks; close the store")}
+	s.failed.Fail(cause)
+	s.blind.Fail(cause)
+}
+
 // update calls f in a write transaction and commits it. The caller holds s.writing. After an error nothing of
 // it is visible.
 func (s *Store) update(f func(tx *bbolt.Tx) error) error {
@@ -38,8 +62,8 @@ func (s *Store) update(f func(tx *bbolt.Tx) error) error {
 	s.written = true
 	var tx *bbolt.Tx
 	err := s.guard(func() (err error) {
-		if tx, err = s.db.Begin(true); err != nil {
-			return fmt.Errorf("boltstore: %w", err)
+		if tx, err = s.begin(true); err != nil {
+			return err
 		}
 		return f(tx)
 	})
@@ -69,13 +93,16 @@ func (s *Store) abandon(tx *bbolt.Tx) {
 		return nil
 	})
 	if err != nil {
-		s.wedged.Store(true)
+		s.wedge()
 	}
 }
 
 // checkVisible closes the eyes of readers when the transaction of a failed commit is what bbolt shows: its last page
 // was written, only the sync of it failed.
 func (s *Store) checkVisible(id int, cause error) {
+	if s.wedged.Load() {
+		return // nothing is read any more in any case
+	}
 	err := s.view(func(w *view) error {
 		if w.tx.ID() >= id {
 			return cause
@@ -134,8 +161,8 @@ func isNoSpace(err error) bool {
 
 // closeBolt lets go of the file and of its lock, also when bbolt does not come to that.
 func (s *Store) closeBolt() (err error) {
-	s.dropViews()
 	if !s.wedged.Load() {
+		s.dropViews()
 		err = s.guard(s.db.Close)
 	}
 	if e := s.closeFile(); err == nil {

@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"fmt"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -68,9 +67,9 @@ func (s *Store) view(f func(*view) error) error {
 	return s.guard(func() error {
 		w, generation := s.views.take()
 		if w == nil {
-			tx, err := s.db.Begin(false)
+			tx, err := s.begin(false)
 			if err != nil {
-				return fmt.Errorf("boltstore: %w", err)
+				return err
 			}
 			w = &view{tx: tx, generation: generation}
 		}

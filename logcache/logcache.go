@@ -2,7 +2,8 @@
 //
 // # Usage
 //
-// Wrap the store, hand the cache to raft as its log, and close the cache instead of the store:
+// Wrap the store, hand the cache to raft as its log, and close the cache instead of the store (in front of an engine of Ballast the
+// cache is an io.Closer, as every engine is):
 //
 //	store, err := boltstore.Open("/var/lib/app/raft.db", nil)
 //	if err != nil {

@@ -16,7 +16,7 @@ var concurrentTests = []test{
 	{"votes and appends", func(e *env) {
 		var wg sync.WaitGroup
 		for w := range 4 {
-			wg.Go(func() {
+			wg.Go(e.safely(func() {
 				key := []byte{'k', byte('0' + w)}
 				for n := range uint64(30) {
 					if err := e.store.SetUint64(key, n); err != nil {
@@ -28,16 +28,16 @@ var concurrentTests = []test{
 						return
 					}
 				}
-			})
+			}))
 		}
-		wg.Go(func() {
+		wg.Go(e.safely(func() {
 			for index := uint64(1); index <= 60; index++ {
 				if err := e.store.StoreLog(entry(index, 1)); err != nil {
 					e.t.Errorf("StoreLog: %v", err)
 					return
 				}
 			}
-		})
+		}))
 		wg.Wait()
 		e.modelPut(entries(1, 60, 1))
 		for w := range 4 {
@@ -68,12 +68,12 @@ func concurrentCalls(e *env) {
 	)
 	c.first.Store(1)
 	run := func(wg *sync.WaitGroup, what string, f func() error) {
-		wg.Go(func() {
+		wg.Go(e.safely(func() {
 			if err := f(); err != nil {
 				e.t.Errorf("%s: %v", what, err)
 				c.failed.Store(true)
 			}
-		})
+		}))
 	}
 	run(&writers, "the main loop", c.append)
 	run(&writers, "the snapshot goroutine", c.compact)
@@ -214,7 +214,8 @@ func closeInTheMiddle(e *env, round uint64) {
 	base := round*1000 + 1
 	var acknowledged, term atomic.Uint64
 	var wg sync.WaitGroup
-	started := make(chan struct{}, 3)
+	var started sync.WaitGroup // each has done something
+	started.Add(3)
 	check := func(name string, err error) bool {
 		if err != nil && !isAny(err, e.cfg.errClosed, raft.ErrLogNotFound) {
 			e.t.Errorf("%s while the store is being closed: %v", name, err)
@@ -222,29 +223,35 @@ func closeInTheMiddle(e *env, round uint64) {
 		return err == nil
 	}
 	store := e.store
-	wg.Go(func() {
+	wg.Go(e.safely(func() {
+		begun := sync.OnceFunc(started.Done)
+		defer begun()
 		for index := base; index < base+1000; index++ {
 			if !check("StoreLog", store.StoreLog(entry(index, 1))) {
 				return
 			}
 			acknowledged.Store(index)
 			if index == base+3 {
-				started <- struct{}{}
+				begun()
 			}
 		}
-	})
-	wg.Go(func() {
+	}))
+	wg.Go(e.safely(func() {
+		begun := sync.OnceFunc(started.Done)
+		defer begun()
 		for n := base; n < base+1000; n++ {
 			if !check("SetUint64", store.SetUint64([]byte("n"), n)) {
 				return
 			}
 			term.Store(n)
 			if n == base+3 {
-				started <- struct{}{}
+				begun()
 			}
 		}
-	})
-	wg.Go(func() {
+	}))
+	wg.Go(e.safely(func() {
+		begun := sync.OnceFunc(started.Done)
+		defer begun()
 		for i := 0; ; i++ {
 			_, err := store.LastIndex()
 			if !check("LastIndex", err) {
@@ -252,13 +259,11 @@ func closeInTheMiddle(e *env, round uint64) {
 			}
 			check("GetLog", store.GetLog(base, &raft.Log{}))
 			if i == 100 {
-				started <- struct{}{}
+				begun()
 			}
 		}
-	})
-	for range 3 {
-		<-started
-	}
+	}))
+	started.Wait()
 	e.within("Close", func() {
 		if err := e.closeStore(); err != nil {
 			e.t.Errorf("Close: %v", err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -99,12 +100,28 @@ func (e *env) reopen() {
 	e.start()
 }
 
+// reportPanic, deferred, makes a failure of a panic, so that one promise does not end all others.
+func reportPanic(t *testing.T) {
+	if p := recover(); p != nil {
+		t.Errorf("the store panicked: %v\n%s", p, debug.Stack())
+	}
+}
+
+// safely is f for a goroutine of its own.
+func (e *env) safely(f func()) func() {
+	return func() {
+		defer reportPanic(e.t)
+		f()
+	}
+}
+
 // within fails when f does not return.
 func (e *env) within(what string, f func()) {
 	e.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer reportPanic(e.t)
 		f()
 	}()
 	select {

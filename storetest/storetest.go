@@ -166,7 +166,10 @@ func Run(t *testing.T, open OpenFunc, opts ...Option) {
 	for _, group := range suite {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(newEnv(t, open, cfg)) })
+				t.Run(test.name, func(t *testing.T) {
+					defer reportPanic(t)
+					test.run(newEnv(t, open, cfg))
+				})
 			}
 		})
 	}

@@ -227,7 +227,7 @@ func TestProgress(t *testing.T) {
 	p.Status(demo.Status{Elapsed: 5 * time.Second, Length: 10 * time.Second, Acknowledged: 1234, Kills: 2})
 	p.Event(5500*time.Millisecond, "killed")
 	p.finish()
-	bar := "[==========          ]   5 of 10 s  1,234 acknowledged  2 kills"[:59]
+	bar := "[==========          ]   5 of 10 s  1,234 acknowledged  kills: 2"[:59]
 	blank := "\r" + strings.Repeat(" ", 59) + "\r"
 	if want := "\r\r" + bar + blank + "head\n  5.5 s  killed\n" + "\r\r" + bar + blank; out.String() != want {
 		t.Errorf("on a terminal:\n%q\nwant\n%q", out.String(), want)

@@ -76,7 +76,7 @@ func barText(s demo.Status, width int) string {
 	done := min(1, s.Elapsed.Seconds()/s.Length.Seconds())
 	const cells = 20
 	filled := int(done * cells)
-	text := fmt.Sprintf("[%s%s] %3.0f of %.0f s  %s acknowledged  %d kills",
+	text := fmt.Sprintf("[%s%s] %3.0f of %.0f s  %s acknowledged  kills: %d",
 		strings.Repeat("=", filled), strings.Repeat(" ", cells-filled),
 		s.Elapsed.Seconds(), s.Length.Seconds(), demo.Thousands(s.Acknowledged), s.Kills)
 	return text[:min(len(text), width)]

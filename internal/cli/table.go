@@ -25,8 +25,8 @@ func writeTable(w io.Writer, r *demo.Report) error {
 	row("lost", "%s", demo.Thousands(r.Lost))
 	row("peers agree", "%s", yesNo(r.Agree))
 	row("kills", "%d with SIGKILL", r.Kills)
-	row("throughput", "%.0f writes/s (acknowledged over %.1f s of writing, outages included; %d writers)",
-		r.WritesPerSecond, r.WritingSeconds, r.Writers)
+	row("throughput", "%s writes/s (acknowledged over %.1f s of writing, outages included; %d writers)",
+		demo.Thousands(uint64(r.WritesPerSecond)), r.WritingSeconds, r.Writers)
 	row("latency", "p50 %s, p99 %s, longest %s (first attempt to acknowledgement)",
 		micros(r.P50Micros), micros(r.P99Micros), micros(r.MaxMicros))
 	row("snapshots", "%d taken, %d sent to a follower that was too far behind", r.Snapshots, r.Installed)

@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/gofrs/flock"
 )
 
 const (
 	markerName    = "ballast-demo.json"
 	markerFormat  = 1
+	lockName      = "ballast-demo.lock"
 	peerLogName   = "peer.log"
 	snapshotsName = "snapshots"
 )
@@ -22,6 +25,7 @@ var PeerIDs = []string{"peer-1", "peer-2", "peer-3"}
 // folder is the directory of a demo and what its marker file says.
 type folder struct {
 	path string
+	lock *flock.Flock // held as long as the demo runs; between kills nobody else holds a lock
 	marker
 }
 
@@ -47,40 +51,72 @@ func (r record) total() (n uint64) {
 }
 
 // openFolder makes a new demo's folder of a missing or empty one, or goes on with an earlier demo of
-// the same engine. Anything else it refuses and leaves as it is.
+// the same engine. Anything else it refuses and leaves as it is. The folder is locked until close.
 func openFolder(path, engine string) (*folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of the demo: %w; give another --dir", err)
 	}
-	f := &folder{path: path, marker: marker{Format: markerFormat, Engine: engine}}
-	data, err := os.ReadFile(filepath.Join(path, markerName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, f.begin()
+	if err := checkFolder(path); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the folder of the demo: %w; give another --dir", err)
+	f := &folder{path: path, lock: flock.New(filepath.Join(path, lockName)), marker: marker{Format: markerFormat, Engine: engine}}
+	switch locked, err := f.lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("cannot lock the folder of the demo: %w; give another --dir", err)
+	case !locked:
+		return nil, fmt.Errorf("another demo runs in %s; wait for its end, or give another --dir", path)
 	}
-	if err := json.Unmarshal(data, &f.marker); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; give a new --dir", filepath.Join(path, markerName), err)
+	if err := f.load(engine); err != nil {
+		f.close()
+		return nil, err
 	}
-	switch {
-	case f.Format != markerFormat:
-		return nil, fmt.Errorf("%s holds a demo of format %d, this release knows %d; give a new --dir", path, f.Format, markerFormat)
-	case f.Engine != engine:
-		return nil, fmt.Errorf("%s holds a demo of the engine %s; go on with --engine %s, or give a new --dir", path, f.Engine, f.Engine)
-	}
-	return f, f.save()
+	return f, nil
 }
 
-func (f *folder) begin() error {
-	entries, err := os.ReadDir(f.path)
+// close lets the next demo in.
+func (f *folder) close() { _ = f.lock.Unlock() }
+
+// load reads the marker, if there is one, and writes it.
+func (f *folder) load(engine string) error {
+	data, err := os.ReadFile(filepath.Join(f.path, markerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.save()
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read the folder of the demo: %w; give another --dir", err)
 	}
-	if len(entries) > 0 {
-		return fmt.Errorf("%s is not empty and holds no demo (%s is there); give a new or an empty --dir", f.path, entries[0].Name())
+	if err := json.Unmarshal(data, &f.marker); err != nil {
+		return fmt.Errorf("%s is damaged: %w; give a new --dir", filepath.Join(f.path, markerName), err)
+	}
+	switch {
+	case f.Format != markerFormat:
+		return fmt.Errorf("%s holds a demo of format %d, this release knows %d; give a new --dir", f.path, f.Format, markerFormat)
+	case f.Engine != engine:
+		return fmt.Errorf("%s holds a demo of the engine %s; go on with --engine %s, or give a new --dir", f.path, f.Engine, f.Engine)
 	}
 	return f.save()
+}
+
+// checkFolder refuses a folder that holds something and no demo.
+func checkFolder(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("cannot read the folder of the demo: %w; give another --dir", err)
+	}
+	other := ""
+	for _, e := range entries {
+		switch e.Name() {
+		case markerName:
+			return nil
+		case lockName:
+		default:
+			other = e.Name()
+		}
+	}
+	if other != "" {
+		return fmt.Errorf("%s is not empty and holds no demo (%s is there); give a new or an empty --dir", path, other)
+	}
+	return nil
 }
 
 // save replaces the marker as a whole, so that an interrupted demo leaves the old one or the new one.

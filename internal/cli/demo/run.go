@@ -69,6 +69,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer f.close()
 	c, err := newCluster(&cfg, f)
 	if err != nil {
 		return nil, err
