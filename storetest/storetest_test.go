@@ -47,6 +47,7 @@ var faults = []fault{
 	{"brings back what was deleted", "DeleteRange/does not bring back what was deleted", func(s *memstore.Store) storetest.Store { return &forgetsDeletes{Store: s} }},
 	{"another text for a missing key", "Stable/says that a key is missing as raft expects", func(s *memstore.Store) storetest.Store { return otherText{s} }},
 	{"a number of any length", "Stable/refuses a number that is not 8 bytes", func(s *memstore.Store) storetest.Store { return anyNumber{s} }},
+	{"panics", "Stable/refuses a number that is not 8 bytes", func(s *memstore.Store) storetest.Store { return panics{s} }},
 	{"two key spaces", "Stable/shares one key space", func(s *memstore.Store) storetest.Store { return twoSpaces{s} }},
 	{"a commit index by itself", "CommitIndex/is never written by itself", func(s *memstore.Store) storetest.Store { return &eager{Store: s} }},
 	{"a commit index above the log", "CommitIndex/is never above the last index", func(s *memstore.Store) storetest.Store { return &eager{Store: s} }},
@@ -286,6 +287,16 @@ func (s anyNumber) GetUint64(key []byte) (uint64, error) {
 	n, err := s.Store.GetUint64(key)
 	if errors.Is(err, ballast.ErrNotUint64) {
 		err = nil
+	}
+	return n, err
+}
+
+type panics struct{ *memstore.Store }
+
+func (s panics) GetUint64(key []byte) (uint64, error) {
+	n, err := s.Store.GetUint64(key)
+	if errors.Is(err, ballast.ErrNotUint64) {
+		panic(err)
 	}
 	return n, err
 }
