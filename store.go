@@ -62,7 +62,8 @@ type Store interface {
 
 // CommitTracker has the methods that raft.CommitTrackingLogStore adds to a LogStore in raft
 // v1.8.0. They are named here so that raft v1.7.3 is enough to build Ballast. raft uses them when its configuration says
-// RestoreCommittedLogs; v1.7.3 does not use them.
+// RestoreCommittedLogs; v1.7.3 does not use them. With that option raft v1.8.0 hangs in NewRaft when more than 8,192 entries are
+// to be applied, and passes over membership changes at or below the commit index: let there be a snapshot first.
 type CommitTracker interface {
 	// StageCommitIndex takes a commit index, which the next StoreLogs of a batch that is not empty
 	// makes durable together with that batch, and which is never written by itself. It replaces
