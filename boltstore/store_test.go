@@ -230,6 +230,38 @@ func TestCrashedFileKeepsItsFreePages(t *testing.T) {
 	}
 }
 
+// A bbolt file does not shrink. A copy is as large as what is in it.
+func TestCopyGivesSpaceBack(t *testing.T) {
+	dir := t.TempDir()
+	src := open(t, filepath.Join(dir, "large.db"), nil)
+	dst := open(t, filepath.Join(dir, "small.db"), nil)
+	if err := errors.Join(src.StoreLog(&raft.Log{Index: 1, Data: make([]byte, 32<<20)}), src.StoreLog(&raft.Log{Index: 2}),
+		src.DeleteRange(1, 1), src.SetUint64([]byte("CurrentTerm"), 7)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ballast.Copy(t.Context(), dst, src, nil); err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[string]int64{}
+	for _, name := range []string{"large.db", "small.db"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[name] = info.Size()
+	}
+	if sizes["large.db"] < 32<<20 || sizes["small.db"] > 17<<20 {
+		t.Fatalf("the files have %v bytes", sizes)
+	}
+	term, err := dst.GetUint64([]byte("CurrentTerm"))
+	if err != nil || term != 7 {
+		t.Fatalf("CurrentTerm of the copy is %d, %v", term, err)
+	}
+	if err := dst.GetLog(2, &raft.Log{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The pages of small entries are full, so that the file is about as large as what is in it.
 func TestPagesArePacked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")

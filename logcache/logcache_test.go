@@ -172,98 +172,104 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Each case is a script of writes, what is cached after it, and how many entries were evicted.
+// cacheCase is a script of writes, what is cached after it, and how many entries were evicted.
+type cacheCase struct {
+	name    string
+	script  func(c logcache.Cache) error
+	want    []uint64
+	evicted uint64
+}
+
+// sized is an entry of so many bytes.
+func sized(index uint64, bytes int) *raft.Log {
+	return &raft.Log{Index: index, Data: make([]byte, bytes/2), Extensions: make([]byte, bytes-bytes/2)}
+}
+
+// The cache of these has room for 4 entries and 1000 bytes.
+var cacheCases = []cacheCase{
+	{"nothing", func(c logcache.Cache) error { return nil }, nil, 0},
+	{"an empty batch", func(c logcache.Cache) error { return c.StoreLogs(nil) }, nil, 0},
+	{"one entry", func(c logcache.Cache) error { return c.StoreLog(entry(7, 1)) }, []uint64{7}, 0},
+	{"a batch that fits", func(c logcache.Cache) error { return c.StoreLogs(batch(1, 1, 4)) }, []uint64{1, 2, 3, 4}, 0},
+	{"a batch too long keeps its end", func(c logcache.Cache) error { return c.StoreLogs(batch(1, 1, 9)) }, []uint64{6, 7, 8, 9}, 5},
+	{"appending pushes out the lowest", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.StoreLog(entry(5, 1)))
+	}, []uint64{2, 3, 4, 5}, 1},
+	{"gaps", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLog(entry(3, 1)), c.StoreLogs([]*raft.Log{entry(20, 1), entry(90, 1)}))
+	}, []uint64{3, 20, 90}, 0},
+	{"a gap that is filled", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs([]*raft.Log{entry(3, 1), entry(9, 1)}), c.StoreLog(entry(5, 1)))
+	}, []uint64{3, 5, 9}, 0},
+	{"an entry below a full cache", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 10, 13)), c.StoreLog(entry(2, 1)))
+	}, []uint64{10, 11, 12, 13}, 1},
+	{"a batch in descending order", func(c logcache.Cache) error {
+		return c.StoreLogs([]*raft.Log{entry(9, 1), entry(8, 1), entry(7, 1)})
+	}, []uint64{7, 8, 9}, 0},
+	{"an overwritten end", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.StoreLogs(batch(2, 3, 5)))
+	}, []uint64{2, 3, 4, 5}, 1},
+	{"an overwritten middle", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.StoreLog(entry(2, 2)))
+	}, []uint64{1, 2, 3, 4}, 0},
+
+	{"bytes: exactly the bound", func(c logcache.Cache) error {
+		return c.StoreLogs([]*raft.Log{sized(1, 400), sized(2, 600)})
+	}, []uint64{1, 2}, 0},
+	{"bytes: one beyond the bound", func(c logcache.Cache) error {
+		return c.StoreLogs([]*raft.Log{sized(1, 401), sized(2, 600)})
+	}, []uint64{2}, 1},
+	{"bytes: one large entry pushes out many", func(c logcache.Cache) error {
+		return c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 100), sized(3, 100), sized(4, 900)})
+	}, []uint64{3, 4}, 2},
+	{"bytes: an entry above the bound is not cached", func(c logcache.Cache) error {
+		return c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 1001), sized(3, 100)})
+	}, []uint64{1, 3}, 0},
+	{"bytes: it drops what it replaces in its own batch", func(c logcache.Cache) error {
+		return c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 100), sized(2, 1001)})
+	}, []uint64{1}, 0},
+	{"bytes: it drops what it replaces", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 100)}), c.StoreLog(sized(2, 1001)))
+	}, []uint64{1}, 0},
+	{"bytes: a replaced entry gives its bytes back", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 900)}), c.StoreLogs([]*raft.Log{sized(2, 5), sized(3, 895)}))
+	}, []uint64{1, 2, 3}, 0},
+
+	{"delete: the front", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(1, 2))
+	}, []uint64{3, 4}, 0},
+	{"delete: the end", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(3, 4))
+	}, []uint64{1, 2}, 0},
+	{"delete: the middle", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(2, 3))
+	}, []uint64{1, 4}, 0},
+	{"delete: over a gap", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs([]*raft.Log{entry(3, 1), entry(20, 1), entry(90, 1)}), c.DeleteRange(4, 89))
+	}, []uint64{3, 90}, 0},
+	{"delete: into a gap", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs([]*raft.Log{entry(3, 1), entry(20, 1)}), c.DeleteRange(4, 19))
+	}, []uint64{3, 20}, 0},
+	{"delete: everything", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(0, math.MaxUint64))
+	}, nil, 0},
+	{"delete: index 0 only", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(0, 0))
+	}, []uint64{1, 2, 3, 4}, 0},
+	{"delete: an empty range", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(4, 1))
+	}, []uint64{1, 2, 3, 4}, 0},
+	{"delete: above and below", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 11, 14)), c.DeleteRange(1, 10), c.DeleteRange(15, 99))
+	}, []uint64{11, 12, 13, 14}, 0},
+	{"delete and append again", func(c logcache.Cache) error {
+		return errors.Join(c.StoreLogs(batch(1, 1, 6)), c.DeleteRange(5, 6), c.StoreLogs(batch(2, 5, 5)))
+	}, []uint64{3, 4, 5}, 2},
+}
+
 func TestWhatIsCached(t *testing.T) {
-	sized := func(index uint64, bytes int) *raft.Log {
-		return &raft.Log{Index: index, Data: make([]byte, bytes/2), Extensions: make([]byte, bytes-bytes/2)}
-	}
-	type cache = logcache.Cache
-	for _, tc := range []struct {
-		name    string
-		script  func(c cache) error
-		want    []uint64
-		evicted uint64
-	}{
-		{"nothing", func(c cache) error { return nil }, nil, 0},
-		{"an empty batch", func(c cache) error { return c.StoreLogs(nil) }, nil, 0},
-		{"one entry", func(c cache) error { return c.StoreLog(entry(7, 1)) }, []uint64{7}, 0},
-		{"a batch that fits", func(c cache) error { return c.StoreLogs(batch(1, 1, 4)) }, []uint64{1, 2, 3, 4}, 0},
-		{"a batch too long keeps its end", func(c cache) error { return c.StoreLogs(batch(1, 1, 9)) }, []uint64{6, 7, 8, 9}, 5},
-		{"appending pushes out the lowest", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.StoreLog(entry(5, 1)))
-		}, []uint64{2, 3, 4, 5}, 1},
-		{"gaps", func(c cache) error {
-			return errors.Join(c.StoreLog(entry(3, 1)), c.StoreLogs([]*raft.Log{entry(20, 1), entry(90, 1)}))
-		}, []uint64{3, 20, 90}, 0},
-		{"a gap that is filled", func(c cache) error {
-			return errors.Join(c.StoreLogs([]*raft.Log{entry(3, 1), entry(9, 1)}), c.StoreLog(entry(5, 1)))
-		}, []uint64{3, 5, 9}, 0},
-		{"an entry below a full cache", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 10, 13)), c.StoreLog(entry(2, 1)))
-		}, []uint64{10, 11, 12, 13}, 1},
-		{"a batch in descending order", func(c cache) error {
-			return c.StoreLogs([]*raft.Log{entry(9, 1), entry(8, 1), entry(7, 1)})
-		}, []uint64{7, 8, 9}, 0},
-		{"an overwritten end", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.StoreLogs(batch(2, 3, 5)))
-		}, []uint64{2, 3, 4, 5}, 1},
-		{"an overwritten middle", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.StoreLog(entry(2, 2)))
-		}, []uint64{1, 2, 3, 4}, 0},
-
-		{"bytes: exactly the bound", func(c cache) error {
-			return c.StoreLogs([]*raft.Log{sized(1, 400), sized(2, 600)})
-		}, []uint64{1, 2}, 0},
-		{"bytes: one beyond the bound", func(c cache) error {
-			return c.StoreLogs([]*raft.Log{sized(1, 401), sized(2, 600)})
-		}, []uint64{2}, 1},
-		{"bytes: one large entry pushes out many", func(c cache) error {
-			return c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 100), sized(3, 100), sized(4, 900)})
-		}, []uint64{3, 4}, 2},
-		{"bytes: an entry above the bound is not cached", func(c cache) error {
-			return c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 1001), sized(3, 100)})
-		}, []uint64{1, 3}, 0},
-		{"bytes: it drops what it replaces in its own batch", func(c cache) error {
-			return c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 100), sized(2, 1001)})
-		}, []uint64{1}, 0},
-		{"bytes: it drops what it replaces", func(c cache) error {
-			return errors.Join(c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 100)}), c.StoreLog(sized(2, 1001)))
-		}, []uint64{1}, 0},
-		{"bytes: a replaced entry gives its bytes back", func(c cache) error {
-			return errors.Join(c.StoreLogs([]*raft.Log{sized(1, 100), sized(2, 900)}), c.StoreLogs([]*raft.Log{sized(2, 5), sized(3, 895)}))
-		}, []uint64{1, 2, 3}, 0},
-
-		{"delete: the front", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(1, 2))
-		}, []uint64{3, 4}, 0},
-		{"delete: the end", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(3, 4))
-		}, []uint64{1, 2}, 0},
-		{"delete: the middle", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(2, 3))
-		}, []uint64{1, 4}, 0},
-		{"delete: over a gap", func(c cache) error {
-			return errors.Join(c.StoreLogs([]*raft.Log{entry(3, 1), entry(20, 1), entry(90, 1)}), c.DeleteRange(4, 89))
-		}, []uint64{3, 90}, 0},
-		{"delete: into a gap", func(c cache) error {
-			return errors.Join(c.StoreLogs([]*raft.Log{entry(3, 1), entry(20, 1)}), c.DeleteRange(4, 19))
-		}, []uint64{3, 20}, 0},
-		{"delete: everything", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(0, math.MaxUint64))
-		}, nil, 0},
-		{"delete: index 0 only", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(0, 0))
-		}, []uint64{1, 2, 3, 4}, 0},
-		{"delete: an empty range", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 4)), c.DeleteRange(4, 1))
-		}, []uint64{1, 2, 3, 4}, 0},
-		{"delete: above and below", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 11, 14)), c.DeleteRange(1, 10), c.DeleteRange(15, 99))
-		}, []uint64{11, 12, 13, 14}, 0},
-		{"delete and append again", func(c cache) error {
-			return errors.Join(c.StoreLogs(batch(1, 1, 6)), c.DeleteRange(5, 6), c.StoreLogs(batch(2, 5, 5)))
-		}, []uint64{3, 4, 5}, 2},
-	} {
+	for _, tc := range cacheCases {
 		t.Run(tc.name, func(t *testing.T) {
 			store := memstore.New()
 			c := open(t, store, &logcache.Options{MaxEntries: 4, MaxBytes: 1000})
