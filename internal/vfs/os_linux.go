@@ -1,0 +1,174 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxBuffers is how many buffers pwritev takes in one call, IOV_MAX.
+const maxBuffers = 1024
+
+type osFile struct {
+	file *os.File // through the page cache
+
+	// direct is nil where the file system refuses O_DIRECT in open.
+	direct *os.File
+
+	// refused is set when the file system has refused O_DIRECT in a write.
+	refused atomic.Bool
+}
+
+// prepare takes the steps that the platform needs after a file was opened.
+func (f *osFile) prepare(direct bool) error {
+	// Without this a read of a few bytes brings in much more than was asked for. It is advice: whoever refuses
+	// it only reads more.
+	_ = unix.Fadvise(int(f.file.Fd()), 0, 0, unix.FADV_RANDOM)
+	if !direct {
+		return nil
+	}
+	file, err := os.OpenFile(f.file.Name(), os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC, 0)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	f.direct = file
+	return err
+}
+
+func (f *osFile) WriteBlocks(bufs [][]byte, off int64) error {
+	if err := checkBlocks(f.file.Name(), bufs, off); err != nil {
+		return err
+	}
+	q := queue{bufs: bufs, off: off}
+	q.advance(0)
+	if f.direct != nil && !f.refused.Load() {
+		if err := f.writeDirect(&q); err != nil {
+			return &fs.PathError{Op: "write", Path: f.file.Name(), Err: err}
+		}
+	}
+	if q.empty() {
+		return nil
+	}
+	if err := f.writeBuffered(&q); err != nil {
+		return &fs.PathError{Op: "write", Path: f.file.Name(), Err: err}
+	}
+	return nil
+}
+
+// writeDirect writes as much of q as can be written past the page cache.
+func (f *osFile) writeDirect(q *queue) error {
+	// After a short write the rest may begin inside a block, which O_DIRECT does not take.
+	for !q.empty() && q.skip%BlockBytes == 0 {
+		err := q.write(f.direct)
+		if err == unix.EINVAL {
+			f.refused.Store(true)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeBuffered writes all of q through the page cache and syncs it. The sync is not tried again whatever it
+// returns: the kernel may have dropped what it could not write, and the second time it would say nil.
+func (f *osFile) writeBuffered(q *queue) error {
+	for !q.empty() {
+		if err := q.write(f.file); err != nil {
+			return err
+		}
+	}
+	return fdatasync(f.file)
+}
+
+func (f *osFile) Allocate(off, n int64) error {
+	if err := checkRange(f.file.Name(), off, n); err != nil {
+		return err
+	}
+	err := error(unix.EINTR)
+	for err == unix.EINTR {
+		err = unix.Fallocate(int(f.file.Fd()), 0, off, n)
+	}
+	runtime.KeepAlive(f.file)
+	switch {
+	case err == nil:
+		return nil
+	case err == unix.EOPNOTSUPP || err == unix.ENOSYS:
+		return f.grow(off + n)
+	}
+	return &fs.PathError{Op: "allocate", Path: f.file.Name(), Err: err}
+}
+
+// Sync is fdatasync, which leaves out the times of the file only: the size and whatever else is needed to read
+// the content back are made durable.
+func (f *osFile) Sync() error {
+	if err := fdatasync(f.file); err != nil {
+		return &fs.PathError{Op: "sync", Path: f.file.Name(), Err: err}
+	}
+	return nil
+}
+
+func (f *osFile) Close() error {
+	if f.direct == nil {
+		return f.file.Close()
+	}
+	return errors.Join(f.direct.Close(), f.file.Close())
+}
+
+func fdatasync(file *os.File) error {
+	err := unix.Fdatasync(int(file.Fd()))
+	runtime.KeepAlive(file)
+	return err
+}
+
+// queue is what of a WriteBlocks is still to be written: bufs without the first skip bytes, from offset off. It
+// leaves the caller's slice as it is.
+type queue struct {
+	bufs [][]byte
+	skip int // less than the length of bufs[0], 0 where there is none
+	off  int64
+}
+
+func (q *queue) empty() bool { return len(q.bufs) == 0 }
+
+// write makes one call and advances by what it has written.
+func (q *queue) write(file *os.File) error {
+	var n int
+	var err error
+	for {
+		if len(q.bufs) == 1 || q.skip > 0 {
+			n, err = unix.Pwrite(int(file.Fd()), q.bufs[0][q.skip:], q.off)
+		} else {
+			n, err = unix.Pwritev(int(file.Fd()), q.bufs[:min(len(q.bufs), maxBuffers)], q.off)
+		}
+		if err != unix.EINTR {
+			break
+		}
+	}
+	runtime.KeepAlive(file)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return io.ErrShortWrite
+	}
+	q.advance(n)
+	return nil
+}
+
+// advance takes n bytes from the front, and empty buffers that are then there.
+func (q *queue) advance(n int) {
+	q.off += int64(n)
+	n += q.skip
+	for len(q.bufs) > 0 && n >= len(q.bufs[0]) {
+		n -= len(q.bufs[0])
+		q.bufs = q.bufs[1:]
+	}
+	q.skip = n
+}
