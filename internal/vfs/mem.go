@@ -23,7 +23,8 @@ var ErrCrashed = errors.New("vfs: the power is cut")
 //   - Sizes that were set and not synced are kept up to one of them; a file has no content beyond its size.
 //   - Each name that was made, changed or removed and not synced is there as before or as after. What was done to a
 //     name depends on what was done to it before.
-//   - Of a call that was cut in the middle any part may have happened: of a WriteBlocks any sectors.
+//   - Of a call that was cut in the middle any part may have happened: of a WriteBlocks any sectors. The same holds
+//     for one that failed, until the blocks are written again; a Sync does not help.
 //
 // The seed of [Mem.Crash] chooses. Every call that changes something goes through the hook first, which may
 // make it fail, or cut the power.

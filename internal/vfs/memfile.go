@@ -79,7 +79,7 @@ func (f *memFile) WriteBlocks(bufs [][]byte, off int64) error {
 	return f.do(Call{Op: OpWrite, Off: off, Len: length}, func(n *node, cut bool) {
 		if length > 0 {
 			n.grow(off + length)
-			n.change(change{kind: write, first: off / BlockBytes, pages: pages, torn: cut})
+			n.change(change{kind: written, first: off / BlockBytes, pages: pages, torn: cut})
 		}
 	})
 }
@@ -91,7 +91,7 @@ func (f *memFile) Allocate(off, n int64) error {
 	return f.do(Call{Op: OpAllocate, Off: off, Len: n}, func(node *node, _ bool) {
 		node.grow(off + n)
 		first, pages := pageRange(off, n)
-		node.change(change{kind: fill, first: first, n: pages})
+		node.change(change{kind: filled, first: first, n: pages})
 	})
 }
 
@@ -100,7 +100,7 @@ func (f *memFile) Truncate(size int64) error {
 		return wrap(OpTruncate, f.path, syscall.EINVAL)
 	}
 	return f.do(Call{Op: OpTruncate, Off: size}, func(n *node, _ bool) {
-		n.change(change{kind: resize, size: size})
+		n.change(change{kind: resized, size: size})
 	})
 }
 
@@ -152,10 +152,10 @@ func (m *Mem) WriteFile(path string, data []byte) {
 	m.used -= n.now.blocks * BlockBytes
 	n.now = newContent(data)
 	m.used += n.now.blocks * BlockBytes
-	n.sync()
+	n.settle()
 }
 
-// Flip changes bits of one byte of a file, durably at once. It is much cheaper than WriteFile.
+// Flip changes bits of one byte of a file, which makes the whole file durable. It is much cheaper than WriteFile.
 func (m *Mem) Flip(path string, off int64, bits byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -174,5 +174,5 @@ func (m *Mem) Flip(path string, off int64, bits byte) {
 	}
 	p[off%BlockBytes] ^= bits
 	n.now.set(off/BlockBytes, p)
-	n.sync()
+	n.settle()
 }

@@ -14,6 +14,9 @@ type node struct {
 	pending []change
 	durable content
 
+	// fixed is how many changes of the size among the pending ones are durable, the first ones.
+	fixed int
+
 	opens int // open files
 	links int // names, 0 or 1
 }
@@ -26,26 +29,26 @@ type change struct {
 	n     int64   // pages of a fill
 	pages []*page // of a write
 
-	// torn is a write of which a power cut leaves any sectors. Otherwise it is durable; it is among the pending ones
-	// because it came behind a change that is not.
+	// torn is a write that failed: a power cut leaves any sectors of it. Other writes are durable; they are among the
+	// pending changes because they came behind one that is not.
 	torn bool
 }
 
 type changeKind uint8
 
 const (
-	resize changeKind = iota
-	write
-	fill
+	resized changeKind = iota
+	written
+	filled
 )
 
 func (c *change) apply(to *content) {
 	switch c.kind {
-	case resize:
+	case resized:
 		to.resize(c.size)
-	case fill:
+	case filled:
 		to.fill(c.first, c.n)
-	case write:
+	case written:
 		for i, p := range c.pages {
 			to.set(c.first+int64(i), p)
 		}
@@ -55,7 +58,7 @@ func (c *change) apply(to *content) {
 // change makes a change. A write that is durable, and a fill, which nobody can see, are pending only where they
 // depend on what is.
 func (n *node) change(c change) {
-	if len(n.pending) > 0 || c.kind == resize || c.torn {
+	if len(n.pending) > 0 || c.kind == resized || c.torn {
 		if len(n.pending) == 0 {
 			n.durable = n.now.share()
 		}
@@ -67,16 +70,39 @@ func (n *node) change(c change) {
 // grow makes the file at least size bytes long.
 func (n *node) grow(size int64) {
 	if size > n.now.size {
-		n.change(change{kind: resize, size: size})
+		n.change(change{kind: resized, size: size})
 	}
 }
 
-// sync makes durable what there is.
-func (n *node) sync() { n.pending, n.durable = nil, content{} }
+// sync makes durable what there is, but for writes that failed: the system may believe that it has written
+// them, and then it does not try again. Who needs them writes them again.
+func (n *node) sync() {
+	if !slices.ContainsFunc(n.pending, func(c change) bool { return c.torn }) {
+		n.settle()
+		return
+	}
+	n.fixed = n.resizes()
+}
+
+// settle makes everything durable.
+func (n *node) settle() { n.pending, n.durable, n.fixed = nil, content{}, 0 }
+
+// resizes counts the pending changes of the size.
+func (n *node) resizes() int {
+	count := 0
+	for i := range n.pending {
+		if n.pending[i].kind == resized {
+			count++
+		}
+	}
+	return count
+}
 
 // clone returns the same file for another Mem, where nobody has it open.
 func (n *node) clone() *node {
-	return &node{now: n.now.share(), durable: n.durable.share(), pending: slices.Clip(n.pending), links: n.links}
+	return &node{
+		now: n.now.share(), durable: n.durable.share(), pending: slices.Clip(n.pending), fixed: n.fixed, links: n.links,
+	}
 }
 
 // crash returns the file as it is after a power cut. Sizes come back in the order in which they were set: the
@@ -86,16 +112,10 @@ func (n *node) crash(rng *rand.Rand) *node {
 		return &node{now: n.now.share(), links: 1}
 	}
 	out := &node{now: n.durable.share(), links: 1}
-	resizes := 0
-	for i := range n.pending {
-		if n.pending[i].kind == resize {
-			resizes++
-		}
-	}
-	kept := rng.IntN(resizes + 1)
+	kept := n.fixed + rng.IntN(n.resizes()-n.fixed+1)
 	size := out.now.size
 	for _, c := range n.pending {
-		if c.kind == resize {
+		if c.kind == resized {
 			if kept == 0 {
 				continue
 			}

@@ -22,6 +22,9 @@ type osFile struct {
 
 	// refused is set when the file system has refused O_DIRECT in a write.
 	refused atomic.Bool
+
+	// most is how many bytes are written in one call, 0 for no limit: tests have short writes by it.
+	most int
 }
 
 // prepare takes the steps that the platform needs after a file was opened.
@@ -44,7 +47,7 @@ func (f *osFile) WriteBlocks(bufs [][]byte, off int64) error {
 	if err := checkBlocks(f.file.Name(), bufs, off); err != nil {
 		return err
 	}
-	q := queue{bufs: bufs, off: off}
+	q := queue{bufs: bufs, off: off, most: f.most}
 	q.advance(0)
 	if f.direct != nil && !f.refused.Load() {
 		if err := f.writeDirect(&q); err != nil {
@@ -133,6 +136,7 @@ type queue struct {
 	bufs [][]byte
 	skip int // less than the length of bufs[0], 0 where there is none
 	off  int64
+	most int
 }
 
 func (q *queue) empty() bool { return len(q.bufs) == 0 }
@@ -142,8 +146,10 @@ func (q *queue) write(file *os.File) error {
 	var n int
 	var err error
 	for {
-		if len(q.bufs) == 1 || q.skip > 0 {
-			n, err = unix.Pwrite(int(file.Fd()), q.bufs[0][q.skip:], q.off)
+		if b := q.bufs[0][q.skip:]; q.most > 0 {
+			n, err = unix.Pwrite(int(file.Fd()), b[:min(len(b), q.most)], q.off)
+		} else if len(q.bufs) == 1 || q.skip > 0 {
+			n, err = unix.Pwrite(int(file.Fd()), b, q.off)
 		} else {
 			n, err = unix.Pwritev(int(file.Fd()), q.bufs[:min(len(q.bufs), maxBuffers)], q.off)
 		}

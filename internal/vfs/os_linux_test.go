@@ -1,0 +1,195 @@
+package vfs
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const shm = "/dev/shm" // is a tmpfs, which differs from disks in what it takes
+
+func hasShm(t *testing.T) bool {
+	if _, err := os.Stat(shm); err != nil {
+		t.Log("there is no tmpfs to test on:", err)
+		return false
+	}
+	return true
+}
+
+func shmDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(shm, "ballast-vfs-")
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func TestConformanceOfTmpfs(t *testing.T) {
+	if !hasShm(t) {
+		return
+	}
+	for _, c := range conformance {
+		t.Run(c.name, func(t *testing.T) { c.test(t, OS, shmDir(t)) })
+	}
+}
+
+// However short the writes are that the system makes, and whether O_DIRECT takes what is left or not.
+func TestShortWrites(t *testing.T) {
+	dirs := map[string]string{"disk": t.TempDir()}
+	if hasShm(t) {
+		dirs["tmpfs"] = shmDir(t)
+	}
+	for name, dir := range dirs {
+		for _, buffered := range []bool{false, true} {
+			for _, most := range []int{100, SectorBytes, 3000, BlockBytes, BlockBytes + SectorBytes, 3 * BlockBytes} {
+				f, err := osFS{buffered: buffered}.Create(filepath.Join(dir, "f"))
+				check(t, err)
+				f.(*osFile).most = most
+				a, b, c := pattern(BlockBytes, 1), pattern(4*BlockBytes, 2), pattern(BlockBytes, 3)
+				write(t, f, BlockBytes, a, nil, b, c)
+				if got := readAll(t, f); !bytes.Equal(got[BlockBytes:], slices.Concat(a, b, c)) || !bytes.Equal(got[:BlockBytes], make([]byte, BlockBytes)) {
+					t.Errorf("%s, at most %d bytes a call: read something else", name, most)
+				}
+				check(t, f.Close())
+				check(t, OS.Remove(filepath.Join(dir, "f")))
+			}
+		}
+	}
+}
+
+// A file system that refuses O_DIRECT in the first write, here for the length, is asked once.
+func TestDirectRefusedInWrite(t *testing.T) {
+	f := create(t, OS, filepath.Join(t.TempDir(), "f")).(*osFile)
+	if f.direct == nil {
+		t.Log("the temporary folder takes no O_DIRECT, which is another case")
+		return
+	}
+	f.most = 100
+	write(t, f, 0, pattern(BlockBytes, 1))
+	if !f.refused.Load() {
+		t.Error("will try O_DIRECT again")
+	}
+	f.most = 0
+	write(t, f, BlockBytes, pattern(BlockBytes, 2), pattern(BlockBytes, 3))
+	if !bytes.Equal(readAll(t, f), slices.Concat(pattern(BlockBytes, 1), pattern(BlockBytes, 2), pattern(BlockBytes, 3))) {
+		t.Error("read something else")
+	}
+}
+
+// A write in steady state leaves nothing for the collector, on either path.
+func TestWriteBlocksAllocates(t *testing.T) {
+	for _, buffered := range []bool{false, true} {
+		f := create(t, osFS{buffered: buffered}, filepath.Join(t.TempDir(), "f"))
+		for _, n := range []int{1, 2, 8} {
+			bufs := slices.Collect(slices.Chunk(pattern(n*BlockBytes, 1), BlockBytes))
+			if got := testing.AllocsPerRun(20, func() { check(t, f.WriteBlocks(bufs, 0)) }); got != 0 {
+				t.Errorf("%d buffers, buffered %v: %v allocations", n, buffered, got)
+			}
+		}
+		b := make([]byte, 100)
+		if got := testing.AllocsPerRun(20, func() { _, err := f.ReadAt(b, 10); check(t, err) }); got != 0 {
+			t.Errorf("reading: %v allocations", got)
+		}
+	}
+}
+
+func TestQueue(t *testing.T) {
+	bufs := [][]byte{nil, make([]byte, 3), {}, make([]byte, 5), {}, {}}
+	for n := range 9 {
+		q := queue{bufs: bufs, off: 100}
+		q.advance(0)
+		for range n {
+			q.advance(1)
+		}
+		left := -q.skip
+		for _, b := range q.bufs {
+			left += len(b)
+		}
+		if left != 8-n || q.off != int64(100+n) || q.empty() != (n == 8) || !q.empty() && q.skip >= len(q.bufs[0]) {
+			t.Errorf("after %d bytes: %+v", n, q)
+		}
+		whole := queue{bufs: bufs, off: 100}
+		whole.advance(n)
+		if whole.off != q.off || whole.skip != q.skip || len(whole.bufs) != len(q.bufs) {
+			t.Errorf("%d bytes at once: %+v, one by one: %+v", n, whole, q)
+		}
+	}
+}
+
+// What a write, or the sync behind it, returns is the error of WriteBlocks.
+func TestErrorsOfTheSystem(t *testing.T) {
+	block := [][]byte{AlignedBytes(BlockBytes)}
+	full, err := OS.Open("/dev/full")
+	check(t, err)
+	if err := full.WriteBlocks(block, 0); !IsNoSpace(err) || !strings.Contains(err.Error(), "/dev/full") {
+		t.Errorf("a write to a full device: %v", err)
+	}
+	check(t, full.Close())
+	null, err := OS.Open("/dev/null") // takes every write and no sync
+	check(t, err)
+	for name, err := range map[string]error{"WriteBlocks": null.WriteBlocks(block, 0), "Sync": null.Sync()} {
+		pathErr, ok := errors.AsType[*fs.PathError](err)
+		if !ok || !errors.Is(err, syscall.EINVAL) || pathErr.Path != "/dev/null" {
+			t.Errorf("%s of a device that does not sync: %v", name, err)
+		}
+	}
+	check(t, null.Close())
+	if !hasShm(t) {
+		return
+	}
+	f := create(t, OS, filepath.Join(shmDir(t), "f"))
+	if err := f.Allocate(0, 1<<45); !IsNoSpace(err) { // a tmpfs refuses that before it allocates anything
+		t.Errorf("allocating 32 TiB: %v", err)
+	}
+	if size, err := f.Size(); size != 0 || err != nil {
+		t.Errorf("and then the size is %d, %v", size, err)
+	}
+}
+
+// Space that was allocated is the file's before anything is written; a size that was set costs nothing.
+func TestAllocateTakesSpace(t *testing.T) {
+	blocks := func(f File) int64 {
+		info, err := f.(*osFile).file.Stat()
+		check(t, err)
+		return info.Sys().(*syscall.Stat_t).Blocks
+	}
+	f := create(t, OS, filepath.Join(t.TempDir(), "f"))
+	check(t, f.Truncate(1<<20))
+	check(t, f.Sync())
+	before := blocks(f)
+	check(t, f.Allocate(0, 1<<20))
+	if got := blocks(f); before*512 > 1<<19 || got*512 < 1<<20 {
+		t.Errorf("%d sectors after setting the size to 1 MiB, %d after allocating it", before, got)
+	}
+	check(t, f.(*osFile).grow(1<<19))
+	check(t, f.(*osFile).grow(1<<20+1))
+	if size, err := f.Size(); size != 1<<20+1 || err != nil {
+		t.Errorf("growing made it %d bytes, %v", size, err)
+	}
+}
+
+// What others may do is up to the folder's owner alone.
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	check(t, OS.MkdirAll(dir))
+	create(t, OS, filepath.Join(dir, "f"))
+	lock, err := OS.Lock(filepath.Join(dir, "LOCK"))
+	check(t, err)
+	check(t, lock.Close())
+	for path, want := range map[string]fs.FileMode{
+		filepath.Dir(dir): fs.ModeDir | 0o700, dir: fs.ModeDir | 0o700,
+		filepath.Join(dir, "f"): 0o600, filepath.Join(dir, "LOCK"): 0o600,
+	} {
+		info, err := os.Stat(path)
+		check(t, err)
+		if info.Mode() != want {
+			t.Errorf("%s has the mode %v, want %v", path, info.Mode(), want)
+		}
+	}
+}
