@@ -77,13 +77,19 @@ func (c *CommitStage) Stage(index uint64) {
 // Take uses up what is staged. Without anything staged it returns current. What it returns is at
 // most last, the log's last index after the batch.
 func (c *CommitStage) Take(current, last uint64) uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.set {
-		current = c.index
-		c.set = false
+	if index, ok := c.Pop(); ok {
+		current = index
 	}
 	return min(current, last)
+}
+
+// Pop uses up what is staged and returns it, false without anything.
+func (c *CommitStage) Pop() (index uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	index, ok = c.index, c.set
+	c.set = false
+	return index, ok
 }
 
 // CheckBatch refuses a batch that holds an entry of index 0 or one of more than limit bytes.

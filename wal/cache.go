@@ -1,0 +1,134 @@
+package wal
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Segments are cached in blocks of this size: what is read in order comes in preads that are worth their
+// cost, and a frame seldom lies in more than two of them.
+const (
+	cacheBlockBytes = 256 << 10
+	cacheBlockShift = 18
+	cacheBlockMask  = cacheBlockBytes - 1
+)
+
+// cacheBlock is one piece of a segment in memory. Blocks of the segment that is written are the buffers that it is written from.
+type cacheBlock struct {
+	data []byte // cacheBlockBytes, aligned for direct writes
+
+	seg  *segment // nil while it is in no segment's table
+	no   int64    // its number in the segment
+	used atomic.Bool
+
+	// writing keeps the block where it is: the next frame begins in it.
+	writing bool
+}
+
+// cache bounds the blocks. All of it is guarded by journal.mu, but for what a taken block holds.
+type cache struct {
+	limit int           // in blocks
+	count int           // of blocks that there are, also taken and free ones
+	ring  []*cacheBlock // those in a table
+	hand  int
+	free  []*cacheBlock
+}
+
+// take returns a block with any content that is in no table. It goes above the limit where every block is
+// needed.
+func (c *cache) take() *cacheBlock {
+	if n := len(c.free); n > 0 {
+		b := c.free[n-1]
+		c.free = c.free[:n-1]
+		return b
+	}
+	if c.count >= c.limit {
+		if b := c.evict(); b != nil {
+			return b
+		}
+	}
+	c.count++
+	return &cacheBlock{data: alignedBytes(cacheBlockBytes)}
+}
+
+// evict takes a block out of its table that was not used since the hand passed last.
+func (c *cache) evict() *cacheBlock {
+	for range 2 * len(c.ring) {
+		c.hand++
+		if c.hand >= len(c.ring) {
+			c.hand = 0
+		}
+		b := c.ring[c.hand]
+		if b.writing || b.used.Swap(false) {
+			continue
+		}
+		c.unlink(c.hand)
+		return b
+	}
+	return nil
+}
+
+// unlink takes the block at a position of the ring out of its table and of the ring.
+func (c *cache) unlink(i int) {
+	b := c.ring[i]
+	b.seg.blocks[b.no] = nil
+	b.seg = nil
+	last := len(c.ring) - 1
+	c.ring[i] = c.ring[last]
+	c.ring[last] = nil
+	c.ring = c.ring[:last]
+}
+
+// link puts a taken block into a segment's table. What is there stays there.
+func (c *cache) link(b *cacheBlock, seg *segment, no int64) {
+	if seg.blocks[no] != nil || seg.freed {
+		c.give(b)
+		return
+	}
+	seg.blocks[no] = b
+	b.seg, b.no = seg, no
+	b.used.Store(true)
+	c.ring = append(c.ring, b)
+}
+
+// give returns a taken block, and lets go of blocks above the limit.
+func (c *cache) give(b *cacheBlock) {
+	if c.count > c.limit {
+		c.count--
+		return
+	}
+	c.free = append(c.free, b)
+}
+
+// shrink lets go of blocks above the limit.
+func (c *cache) shrink() {
+	for c.count > c.limit {
+		b := c.evict()
+		if b == nil {
+			return
+		}
+		c.give(b)
+	}
+}
+
+// forget takes all blocks of a segment out of its table.
+func (c *cache) forget(seg *segment) {
+	for i := len(c.ring) - 1; i >= 0; i-- {
+		if b := c.ring[i]; b.seg == seg {
+			b.writing = false
+			c.unlink(i)
+			c.give(b)
+		}
+	}
+}
+
+// alignedBytes returns n bytes that begin at a multiple of blockBytes.
+func alignedBytes(n int) []byte {
+	b := make([]byte, n)
+	if uintptr(unsafe.Pointer(unsafe.SliceData(b)))%blockBytes == 0 {
+		return b // large ones always are
+	}
+	b = make([]byte, n+blockBytes)
+	skip := blockBytes - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))%blockBytes)
+	return b[skip : skip+n : skip+n]
+}

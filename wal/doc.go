@@ -1,0 +1,49 @@
+// Package wal is Ballast's own engine: a write-ahead log that holds everything a raft peer stores, at one sync for each
+// durable call.
+//
+// # Usage
+//
+//	store, err := wal.Open("/var/lib/service/raft", nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	r, err := raft.NewRaft(config, fsm, store, store, snapshots, transport)
+//
+// # What it promises
+//
+// It is a [ballast.Store]. Beyond that:
+//
+//   - What was acknowledged is on the disk, not in its cache: written with O_DIRECT and O_DSYNC where the file system
+//     takes that, otherwise written and synced.
+//   - Each entry has a checksum that is verified on every read. Damage is a [ballast.CorruptionError]: of Open when it
+//     concerns what opening needs, otherwise of GetLog of the damaged entries. A write that a crash cut off was never
+//     acknowledged and is no damage; the two are told apart.
+//   - A full disk refuses entries with [ballast.ErrNoSpace]; votes, deletions, reading and opening still work, and
+//     entries are taken again when there is space, without opening anew.
+//   - After a failed write or sync the log takes no more writes and returns the first cause, until it is opened again.
+//     Reads go on.
+//
+// # How it works
+//
+// The log is a row of segments, files of a fixed size. Entries, stable values, deletions and the commit index are records;
+// the records of one call, or of several that wait at once, are one frame, which is there wholly or not at all. Each
+// segment begins with a checkpoint of all state, so older ones are needed for their entries only, and one in which nothing is
+// live is used again or removed.
+//
+// A write into blocks that were written before costs the disk about half of one that makes a file grow. So a goroutine,
+// the keeper, writes zeros ahead of the log, prepares the next segment, indexes the last one and removes old ones; no append
+// pays for any of that. docs/FORMAT.md describes every byte.
+//
+// # Layout
+//
+//	options.go store.go     what users see
+//	journal.go              opening and closing a log
+//	format.go compress.go   the codec
+//	write.go rotate.go      the path of a write: queue, frame, next segment, checkpoint
+//	keeper.go               the background
+//	index.go segment.go     where entries are
+//	read.go cache.go        the path of a read
+//	recover.go scan.go      what a directory holds
+//	readonly.go             reading a log that somebody else writes
+package wal

@@ -1,0 +1,154 @@
+package wal
+
+import (
+	"slices"
+	"sort"
+	"sync/atomic"
+
+	"github.com/raft-ballast/ballast/internal/engine"
+)
+
+// run is a range of consecutive entries that one segment holds.
+type run struct {
+	first, last uint64
+	seg         *segment
+
+	// offs[i] is the offset of entry first+i in seg, in units of 8 bytes. It is nil until the index of a segment that
+	// was there when the log was opened is needed.
+	offs []uint32
+}
+
+func (r *run) count() int64 { return int64(r.last - r.first + 1) }
+
+// group is the state of one raft group.
+type group struct {
+	id uint64
+
+	// All of these are guarded by journal.mu.
+	runs   []run // ascending, without overlap
+	commit uint64
+	stable map[string][]byte // values are never changed in place
+
+	// What the bounds calls return, so that they wait for nobody. Written under journal.mu.
+	firstIndex, lastIndex, commitIndex atomic.Uint64
+
+	staged engine.CommitStage
+}
+
+func newGroup(id uint64) *group { return &group{id: id, stable: make(map[string][]byte)} }
+
+// at returns the position in g.runs of the first run that ends at index or behind it.
+func (g *group) at(index uint64) int {
+	n := len(g.runs)
+	if n == 0 || g.runs[n-1].last < index {
+		return n
+	}
+	if g.runs[n-1].first <= index { // almost always
+		return n - 1
+	}
+	return sort.Search(n, func(i int) bool { return g.runs[i].last >= index })
+}
+
+// find returns the run that holds index, nil when there is no such entry. It is valid while journal.mu is held.
+func (g *group) find(index uint64) *run {
+	i := g.at(index)
+	if i == len(g.runs) || g.runs[i].first > index {
+		return nil
+	}
+	return &g.runs[i]
+}
+
+// put makes the entries from first on those that seg holds at offs, and replaces what was there, which it reports.
+// offs is copied.
+func (g *group) put(first uint64, seg *segment, offs []uint32) (replaced bool) {
+	last := first + uint64(len(offs)) - 1
+	seg.live += int64(len(offs))
+	seg.stored += int64(len(offs))
+	if n := len(g.runs); n > 0 && g.runs[n-1].last >= first {
+		g.remove(first, last)
+		replaced = true
+	}
+	i := g.at(first)
+	if i == len(g.runs) && i > 0 {
+		if r := &g.runs[i-1]; r.seg == seg && r.last+1 == first && r.offs != nil {
+			r.offs = append(r.offs, offs...)
+			r.last = last
+			return replaced
+		}
+	}
+	g.runs = slices.Insert(g.runs, i, run{first: first, last: last, seg: seg, offs: slices.Clone(offs)})
+	return replaced
+}
+
+// remove takes the entries from low to high out of the runs.
+func (g *group) remove(low, high uint64) {
+	i := g.at(low)
+	if i < len(g.runs) && g.runs[i].first < low { // its beginning stays
+		r := &g.runs[i]
+		if r.last > high {
+			g.split(i, low, high)
+			return
+		}
+		r.seg.live -= int64(r.last - low + 1)
+		// What is appended next may take the place of what is cut off here.
+		r.offs = sliced(r.offs, 0, low-r.first)
+		r.last = low - 1
+		i++
+	}
+	j := i
+	for j < len(g.runs) && g.runs[j].last <= high {
+		g.runs[j].seg.live -= g.runs[j].count()
+		j++
+	}
+	if j < len(g.runs) && g.runs[j].first <= high { // its end stays
+		r := &g.runs[j]
+		r.seg.live -= int64(high - r.first + 1)
+		r.offs = sliced(r.offs, high+1-r.first, uint64(len(r.offs)))
+		r.first = high + 1
+	}
+	g.runs = slices.Delete(g.runs, i, j)
+}
+
+// split takes the entries from low to high out of the middle of a run.
+func (g *group) split(i int, low, high uint64) {
+	r := &g.runs[i]
+	r.seg.live -= int64(high - low + 1)
+	right := run{first: high + 1, last: r.last, seg: r.seg, offs: sliced(r.offs, high+1-r.first, uint64(len(r.offs)))}
+	r.offs = slices.Clip(sliced(r.offs, 0, low-r.first)) // or an append would write into the right half
+	r.last = low - 1
+	g.runs = slices.Insert(g.runs, i+1, right)
+}
+
+func sliced(offs []uint32, from, to uint64) []uint32 {
+	if offs == nil {
+		return nil
+	}
+	return offs[from:to]
+}
+
+// lowerCommit keeps the commit index at or below the last index.
+func (g *group) lowerCommit() { g.commit = min(g.commit, g.last()) }
+
+func (g *group) first() uint64 {
+	if len(g.runs) == 0 {
+		return 0
+	}
+	return g.runs[0].first
+}
+
+func (g *group) last() uint64 {
+	if len(g.runs) == 0 {
+		return 0
+	}
+	return g.runs[len(g.runs)-1].last
+}
+
+// publish makes the bounds visible. The commit index is never seen above the last index.
+func (g *group) publish() {
+	if g.commit < g.commitIndex.Load() {
+		g.commitIndex.Store(g.commit)
+	}
+	g.firstIndex.Store(g.first())
+	g.lastIndex.Store(g.last())
+	g.commitIndex.Store(g.commit)
+}

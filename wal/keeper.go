@@ -1,0 +1,572 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+const (
+	// firstZeros is how much of a new segment is zero before it is used. Two of them are what an empty log takes.
+	firstZeros = 512 << 10 // less than the smallest segment
+
+	// Zeros are written in steps. A small one holds up an append that comes meanwhile for about as long as the
+	// append itself takes; a large one costs the disk less for each byte.
+	smallStep = 256 << 10
+	largeStep = 1 << 20
+
+	// reserveBytes of the zeros are for votes and deletions only, so that they work while the disk is full.
+	reserveBytes = 128 << 10
+
+	// idle is how long nothing is written before the keeper takes the disk for work that can wait.
+	idle = time.Millisecond
+
+	// retry is how long the keeper waits after it failed, when nobody asks for what it does.
+	retry = time.Second
+)
+
+// keeper prepares what appends need and cleans up behind them, so that no append pays for allocation, extension,
+// rotation or deletion. Its work is cut in steps; whoever needs one at once may do it itself.
+type keeper struct {
+	j *journal
+
+	// work is held during a step.
+	work sync.Mutex
+
+	mu       sync.Mutex
+	next     *segment   // prepared, and unused
+	last     uint64     // number of the newest segment that was taken
+	unsealed []*segment // written no more, without their index
+	unused   []*segment // nothing live in them
+
+	published     atomic.Uint64 // number of the tail; behind last while a segment's first frame is written
+	appendedBytes atomic.Int64  // since the log was opened
+	zeroBytes     atomic.Int64  // written by the keeper
+	recycled      atomic.Int64  // segments that became the next one
+	failing       bool          // guarded by work: the last step failed
+
+	wake chan struct{} // holds one
+	stop chan struct{}
+	done chan struct{}
+}
+
+func (k *keeper) start(j *journal) {
+	k.j = j
+	k.wake, k.stop, k.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	if j.opts.inline {
+		close(k.done)
+		k.all()
+		return
+	}
+	go k.run()
+	k.wakeUp()
+}
+
+func (k *keeper) run() {
+	defer close(k.done)
+	timer := time.NewTimer(retry)
+	defer timer.Stop()
+	for {
+		wait := k.steps()
+		timer.Reset(wait)
+		select {
+		case <-k.stop:
+			return
+		case <-k.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// steps works until there is nothing to do at once, and returns when to look again.
+func (k *keeper) steps() time.Duration {
+	for {
+		select {
+		case <-k.stop:
+			return 0
+		default:
+		}
+		before := k.appendedBytes.Load()
+		done, err := k.step(false)
+		switch {
+		case err != nil:
+			return retry
+		case done:
+			continue
+		}
+		if !k.wants() {
+			return time.Hour
+		}
+		time.Sleep(idle)
+		if k.appendedBytes.Load() != before {
+			continue
+		}
+		if _, err := k.step(true); err != nil {
+			return retry
+		}
+	}
+}
+
+// all does all there is to do.
+func (k *keeper) all() {
+	for {
+		if done, err := k.step(true); !done || err != nil {
+			return
+		}
+	}
+}
+
+func (k *keeper) wakeUp() {
+	if k.j.opts.inline {
+		return
+	}
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// halt ends the background and then finishes what must not be left: the index of each segment and the removal of
+// unused ones.
+func (k *keeper) halt() {
+	if k.j == nil {
+		return
+	}
+	close(k.stop)
+	<-k.done
+	for range 1 + len(k.unsealed) + len(k.unused) {
+		if done, err := k.clean(); !done || err != nil {
+			break
+		}
+	}
+	if k.next != nil {
+		_ = k.next.rw.Close() // nothing in it is needed
+		k.next = nil
+	}
+}
+
+// appended notes a frame.
+func (k *keeper) appended(bytes int64) {
+	k.appendedBytes.Add(bytes)
+	if k.j.opts.inline {
+		k.all()
+		return
+	}
+	if k.low() {
+		k.wakeUp()
+	}
+}
+
+func (k *keeper) seal(seg *segment) {
+	k.mu.Lock()
+	k.unsealed = append(k.unsealed, seg)
+	k.mu.Unlock()
+	k.wakeUp()
+}
+
+func (k *keeper) free(seg *segment) {
+	k.mu.Lock()
+	k.unused = append(k.unused, seg)
+	k.mu.Unlock()
+	k.wakeUp()
+}
+
+// goal is how many zeros there should be ahead of the tail's end: as many as were appended since opening, twice, and
+// at most a segment.
+func (k *keeper) goal() int64 {
+	return min(max(2*k.appendedBytes.Load(), firstZeros), k.j.opts.SegmentBytes)
+}
+
+// ahead is how many zeros there are, and which segment gets the next ones, nil for none.
+func (k *keeper) ahead() (bytes int64, grow *segment) {
+	j := k.j
+	j.mu.RLock()
+	tail := j.tail
+	bytes = tail.zeroed.Load() - tail.end
+	j.mu.RUnlock()
+	if tail.zeroed.Load() < tail.size {
+		grow = tail
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != nil {
+		bytes += k.next.zeroed.Load() - framesOffset
+		if grow == nil && k.next.zeroed.Load() < k.next.size {
+			grow = k.next
+		}
+	}
+	return bytes, grow
+}
+
+// low reports whether an append may soon have to wait.
+func (k *keeper) low() bool {
+	bytes, grow := k.ahead()
+	return grow != nil && bytes < k.goal()*3/4
+}
+
+// wants reports whether there is work for when the log is idle.
+func (k *keeper) wants() bool {
+	bytes, grow := k.ahead()
+	return grow != nil && bytes < k.goal()
+}
+
+// step does one piece of work, the most urgent one, and reports whether there was any. Work that can wait is done when
+// nothing else uses the disk.
+func (k *keeper) step(isIdle bool) (done bool, err error) {
+	k.work.Lock()
+	defer k.work.Unlock()
+	if k.j.failed.Err() != nil {
+		return false, nil // the log is written no more
+	}
+	defer func() { k.report(err) }()
+	if old := k.recyclable(); old != nil {
+		return true, k.recycle(old)
+	}
+	if k.settled() && !k.hasNext() {
+		return true, k.prepare(k.j.opts.SegmentBytes)
+	}
+	bytes, grow := k.ahead()
+	if grow != nil && bytes < k.goal()/2 {
+		return true, k.zero(grow, k.stepBytes(bytes))
+	}
+	if done, err := k.clean(); done || err != nil {
+		return done, err
+	}
+	if grow != nil && bytes < k.goal() && isIdle {
+		return true, k.zero(grow, k.stepBytes(bytes))
+	}
+	return false, nil
+}
+
+// report tells the logger of the first failure of several.
+func (k *keeper) report(err error) {
+	if err != nil && !k.failing {
+		k.j.opts.Logger.Warn("wal: preparing space failed; it will be tried again", "dir", k.j.dir, "err", err)
+	}
+	k.failing = err != nil
+}
+
+func (k *keeper) stepBytes(ahead int64) int64 {
+	if k.goal()-ahead > 4*largeStep {
+		return largeStep
+	}
+	return smallStep
+}
+
+var zeros = sync.OnceValue(func() []byte { return alignedBytes(largeStep) })
+
+// zero makes the n bytes behind seg.zeroed allocated, written and zero. The caller holds k.work.
+func (k *keeper) zero(seg *segment, n int64) error {
+	from := seg.zeroed.Load()
+	n = min(n, seg.size-from)
+	if err := seg.rw.Allocate(from, n); err != nil {
+		return noSpace(fmt.Errorf("wal: allocating %d bytes at %d of %s: %w", n, from, seg.path, err))
+	}
+	for n > 0 {
+		step := min(n, largeStep)
+		if err := seg.rw.WriteBlocks([][]byte{zeros()[:step]}, from); err != nil {
+			return noSpace(fmt.Errorf("wal: writing zeros at %d of %s: %w", from, seg.path, err))
+		}
+		k.zeroBytes.Add(step)
+		from, n = from+step, n-step
+		seg.zeroed.Store(from)
+	}
+	return nil
+}
+
+// ready sees to it that a frame which ends at end can be written: that the space is there up to the block behind
+// it, and for entries also what is kept back. It waits only where the keeper could not keep up.
+func (k *keeper) ready(seg *segment, end int64, entries bool) error {
+	need := min(roundUp(end, blockBytes)+blockBytes, seg.size)
+	want := need
+	if entries {
+		want += reserveBytes
+	}
+	if seg.zeroed.Load() >= want {
+		return nil
+	}
+	if want > seg.size { // what is kept back is in the next segment then
+		if seg.zeroed.Load() == seg.size && k.hasNext() {
+			return nil
+		}
+		want = seg.size
+	}
+	k.work.Lock()
+	defer k.work.Unlock()
+	for missing := want - seg.zeroed.Load(); missing > 0; missing = want - seg.zeroed.Load() {
+		if err := k.zero(seg, min(max(missing, smallStep), largeStep)); err != nil {
+			return err
+		}
+	}
+	if entries && need+reserveBytes > seg.size && !k.hasNext() {
+		return k.prepare(k.j.opts.SegmentBytes)
+	}
+	return nil
+}
+
+func (k *keeper) hasNext() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.next != nil
+}
+
+// takeNext returns the segment to go on in, ready for a frame that ends at end and with room bytes behind that.
+func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
+	size := max(k.j.opts.SegmentBytes, roundUp(end+room+reserveBytes+blockBytes, blockBytes))
+	for {
+		k.mu.Lock()
+		next := k.next
+		k.mu.Unlock()
+		if next == nil || next.size < size {
+			k.work.Lock()
+			err := k.prepare(size)
+			k.work.Unlock()
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := k.ready(next, end, entries); err != nil {
+			return nil, err
+		}
+		k.mu.Lock()
+		if k.next == next { // and not replaced meanwhile
+			k.next, k.last = nil, next.number
+			k.mu.Unlock()
+			return next, nil
+		}
+		k.mu.Unlock()
+	}
+}
+
+// settled reports whether the tail has its first frame, so that there may be a next segment.
+func (k *keeper) settled() bool { return k.published.Load() == k.last }
+
+const nextName = "next.tmp"
+
+// prepare makes a next segment of size bytes, in the place of one that there is. Its name is visible only when all
+// else is durable. The caller holds k.work.
+func (k *keeper) prepare(size int64) error {
+	tmp := filepath.Join(k.j.dir, nextName)
+	if err := k.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("wal: removing what an earlier attempt left: %w", err)
+	}
+	f, err := k.j.fs.Create(tmp)
+	if err != nil {
+		return noSpace(fmt.Errorf("wal: creating a segment: %w", err))
+	}
+	seg := newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: size})
+	if err := k.install(seg, f, tmp, size > k.j.opts.SegmentBytes); err != nil {
+		_ = k.j.fs.Remove(tmp) // the next attempt begins with that too
+		return err
+	}
+	return nil
+}
+
+func (k *keeper) nextNumber() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.last + 1
+}
+
+// install makes a file with any content the next segment and takes the file over, also when it fails.
+func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error {
+	seg.rw = f
+	err := k.format(seg, whole)
+	k.mu.Lock()
+	old := k.next
+	k.next = nil // or it could be taken just when its file is replaced
+	if err == nil && seg.number != k.last+1 {
+		err = errors.New("wal: the log went on meanwhile")
+	}
+	k.mu.Unlock()
+	if err == nil {
+		err = k.rename(tmp, seg.path)
+	}
+	if err != nil {
+		_ = f.Close() // it is not used
+		seg = old
+	} else if old != nil {
+		_ = old.rw.Close() // neither is this
+	}
+	k.mu.Lock()
+	k.next = seg
+	k.mu.Unlock()
+	return err
+}
+
+// format writes what a new segment begins with, and its first zeros.
+func (k *keeper) format(seg *segment, whole bool) error {
+	if err := seg.rw.Truncate(seg.size); err != nil {
+		return noSpace(fmt.Errorf("wal: sizing a segment: %w", err))
+	}
+	n := int64(framesOffset + firstZeros)
+	if whole {
+		n = seg.size
+	}
+	if err := seg.rw.Allocate(0, n); err != nil {
+		return noSpace(fmt.Errorf("wal: allocating a segment: %w", err))
+	}
+	b := alignedBytes(framesOffset)
+	putHeader(b, seg.header)
+	if err := seg.rw.WriteBlocks([][]byte{b}, 0); err != nil {
+		return noSpace(fmt.Errorf("wal: writing the header of a segment: %w", err))
+	}
+	seg.zeroed.Store(framesOffset)
+	if whole { // a new file for one frame: what is allocated reads as zeros, and writing them would double the work
+		seg.zeroed.Store(seg.size)
+	} else if err := k.zero(seg, n-framesOffset); err != nil {
+		return err
+	}
+	if err := seg.rw.Sync(); err != nil {
+		return noSpace(fmt.Errorf("wal: syncing a segment: %w", err))
+	}
+	return nil
+}
+
+// rename gives a segment its name, durably. After a folder's sync has failed nobody knows which names are
+// there, so the log takes no more writes then.
+func (k *keeper) rename(from, to string) error {
+	if err := k.j.fs.Rename(from, to); err != nil {
+		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
+	}
+	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
+		return k.j.failed.Fail(fmt.Errorf("wal: syncing the name of a segment: %w", err))
+	}
+	return nil
+}
+
+// recyclable takes an unused segment that is worth more than the next one, which has few zeros yet. Its blocks
+// are on the disk already, so writing to them changes nothing in the file system.
+func (k *keeper) recyclable() *segment {
+	if !k.settled() {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != nil && (k.next.zeroed.Load() > framesOffset+firstZeros || k.next.size != k.j.opts.SegmentBytes) {
+		return nil
+	}
+	for i, seg := range k.unused {
+		if seg.size == k.j.opts.SegmentBytes && seg.bad == nil && seg.rw == nil && k.j.handles.retire(seg) {
+			k.unused = slices.Delete(k.unused, i, i+1)
+			return seg
+		}
+	}
+	return nil
+}
+
+// recycle makes an unused segment the next one.
+func (k *keeper) recycle(old *segment) error {
+	tmp := filepath.Join(k.j.dir, nextName)
+	err := k.j.fs.Rename(old.path, tmp)
+	if err != nil {
+		return fmt.Errorf("wal: recycling a segment: %w", err)
+	}
+	f, err := k.j.fs.Open(tmp)
+	if err != nil {
+		return fmt.Errorf("wal: recycling a segment: %w", err)
+	}
+	if err := k.install(newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: old.size}), f, tmp, false); err != nil {
+		return err
+	}
+	k.recycled.Add(1)
+	return nil
+}
+
+// clean writes the index of one segment or removes one, and reports whether there was any.
+func (k *keeper) clean() (bool, error) {
+	k.mu.Lock()
+	var seal, remove *segment
+	if len(k.unsealed) > 0 {
+		seal = k.unsealed[0]
+		k.unsealed = slices.Delete(k.unsealed, 0, 1)
+	} else {
+		for i, seg := range k.unused {
+			if k.j.handles.retire(seg) {
+				remove = seg
+				k.unused = slices.Delete(k.unused, i, i+1)
+				break
+			}
+		}
+	}
+	k.mu.Unlock()
+	switch {
+	case seal != nil:
+		return true, k.writeIndex(seal)
+	case remove != nil:
+		return true, k.remove(remove)
+	}
+	return false, nil
+}
+
+// remove gives a segment's space back. It may come back after a power cut and is removed again then, since no
+// checkpoint names it.
+func (k *keeper) remove(seg *segment) error {
+	if err := k.j.fs.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("wal: removing a segment: %w", err)
+	}
+	return nil
+}
+
+// writeIndex ends a segment that is written no more: its index, then a marker that says where that is. Without
+// room, or when that fails, the index is found by reading the segment.
+func (k *keeper) writeIndex(seg *segment) error {
+	defer k.release(seg)
+	k.j.mu.RLock()
+	records, _ := k.j.indexRecords(seg)
+	freed := seg.freed
+	m := marker{state: markerSealed, sequence: seg.sequence, end: seg.end, zeroed: seg.end, successor: seg.successor}
+	k.j.mu.RUnlock()
+	if freed {
+		return nil
+	}
+	offset := roundUp(m.end, blockBytes)
+	frame := encodeFrame(records, m.sequence+1, seg.seed, offset)
+	if n := roundUp(int64(len(frame)), blockBytes); offset+n <= seg.size {
+		b := alignedBytes(int(n))
+		copy(b, frame)
+		err := seg.rw.Allocate(offset, n)
+		if err == nil {
+			err = seg.rw.WriteBlocks([][]byte{b}, offset)
+		}
+		if err != nil {
+			return noSpace(fmt.Errorf("wal: writing the index of %s: %w", seg.path, err))
+		}
+		m.indexOffset, m.indexLength = offset, int64(len(frame))
+	}
+	return writeMarker(seg.rw, seg, m)
+}
+
+// release closes a segment for writing and gives back what its growing index has too much.
+func (k *keeper) release(seg *segment) {
+	k.j.handles.release(seg)
+	k.mu.Lock()
+	seg.rw = nil
+	k.mu.Unlock()
+	k.j.mu.Lock()
+	defer k.j.mu.Unlock()
+	for _, g := range k.j.groups {
+		for i := range g.runs {
+			if r := &g.runs[i]; r.seg == seg && cap(r.offs) > len(r.offs)+len(r.offs)/16 {
+				r.offs = slices.Clip(slices.Clone(r.offs))
+			}
+		}
+	}
+}
+
+// noSpace makes an error for want of space match ballast.ErrNoSpace.
+func noSpace(err error) error {
+	if vfs.IsNoSpace(err) {
+		return fmt.Errorf("%w: %w", ballast.ErrNoSpace, err)
+	}
+	return err
+}

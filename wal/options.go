@@ -1,0 +1,110 @@
+package wal
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// Compression is how the Data of new entries is stored. It may change from one opening to the next; what
+// is stored already is read whatever it was.
+type Compression uint8
+
+const (
+	// None stores Data as it is. The zero value.
+	None Compression = iota
+
+	// S2 is fast: about as fast as the disk for data that compresses.
+	S2
+
+	// Zstd saves the most space, and costs the most time.
+	Zstd
+)
+
+// Options are the settings of a store. The zero value of each field is a good choice.
+type Options struct {
+	// SegmentBytes is the size of a new segment's file in bytes; 0 is 64 MiB. It is rounded up to
+	// 4 KiB, and at least 1 MiB. A log takes up to two segments more than what is live in it.
+	SegmentBytes int64
+
+	// MaxEntryBytes is the largest Data and Extensions of an entry, and the largest key and value, together in
+	// bytes; 0 is 64 MiB. At most 1 GiB.
+	MaxEntryBytes int
+
+	// CacheBytes bounds the memory for what was just written and for what is read in order, in bytes; 0 is 16
+	// MiB. It is at least 1 MiB. A larger batch takes more while it is written.
+	CacheBytes int64
+
+	// Compression of the Data of new entries; the zero value is None. Data that does not become smaller is stored as it is.
+	Compression Compression
+
+	// MaxOpenFiles bounds the segments that are open for reading, besides the one that is written; 0 is 64.
+	MaxOpenFiles int
+
+	// Logger is told what an operator may want to know: what an opening recovered, and work in
+	// the background that failed and will be tried again. nil is silence.
+	Logger *slog.Logger
+
+	// fs is the file system; nil is the real one.
+	fs vfs.FS
+
+	// inline does the work of the background after each write, in the same goroutine, so that a
+	// test repeats.
+	inline bool
+}
+
+const (
+	defaultSegmentBytes = 64 << 20
+	minSegmentBytes     = 1 << 20
+	maxSegmentBytes     = 32 << 30 // offsets are stored in 4 bytes, in units of 8
+	defaultCacheBytes   = 16 << 20
+	minCacheBytes       = 1 << 20
+	defaultOpenFiles    = 64
+	maxMaxEntryBytes    = 1 << 30
+)
+
+// withDefaults returns a copy that has every field.
+func (o *Options) withDefaults() (Options, error) {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.SegmentBytes < 0 || out.MaxEntryBytes < 0 || out.CacheBytes < 0 || out.MaxOpenFiles < 0 {
+		return out, fmt.Errorf("wal: an option is below 0: %+v", out)
+	}
+	if out.SegmentBytes == 0 {
+		out.SegmentBytes = defaultSegmentBytes
+	}
+	if out.SegmentBytes > maxSegmentBytes/2 {
+		return out, fmt.Errorf("wal: SegmentBytes is %d, the most is %d", out.SegmentBytes, maxSegmentBytes/2)
+	}
+	out.SegmentBytes = max(roundUp(out.SegmentBytes, blockBytes), minSegmentBytes)
+	if out.MaxEntryBytes == 0 {
+		out.MaxEntryBytes = ballast.DefaultMaxEntryBytes
+	}
+	if out.MaxEntryBytes > maxMaxEntryBytes {
+		return out, fmt.Errorf("wal: MaxEntryBytes is %d, the most is %d", out.MaxEntryBytes, maxMaxEntryBytes)
+	}
+	if out.CacheBytes == 0 {
+		out.CacheBytes = defaultCacheBytes
+	}
+	out.CacheBytes = max(out.CacheBytes, minCacheBytes)
+	if out.MaxOpenFiles == 0 {
+		out.MaxOpenFiles = defaultOpenFiles
+	}
+	if out.Compression > Zstd {
+		return out, fmt.Errorf("wal: there is no compression %d; use None, S2 or Zstd", out.Compression)
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.fs == nil {
+		out.fs = vfs.OS
+	}
+	return out, nil
+}
+
+func roundUp(n, to int64) int64   { return (n + to - 1) / to * to }
+func roundDown(n, to int64) int64 { return n / to * to }

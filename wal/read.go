@@ -1,0 +1,298 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// get reads an entry. Almost always its block is in memory: then one lock is taken, which no write holds while it waits
+// for the disk.
+func (j *journal) get(g *group, index uint64, out *raft.Log) error {
+	j.mu.RLock()
+	if j.closed {
+		j.mu.RUnlock()
+		return ballast.ErrClosed
+	}
+	r := g.find(index)
+	if r == nil {
+		j.mu.RUnlock()
+		return raft.ErrLogNotFound
+	}
+	if r.offs != nil {
+		off := int64(r.offs[index-r.first]) << 3
+		if b := cached(r.seg, off, recordHeaderBytes); b != nil {
+			rest := b.data[off&cacheBlockMask:]
+			if n := recordLength(rest); n != 0 && n <= int64(len(rest)) {
+				if !b.used.Load() {
+					b.used.Store(true)
+				}
+				err := decode(r.seg, off, rest[:n], g.id, index, out)
+				j.mu.RUnlock()
+				return err
+			}
+		}
+	}
+	j.mu.RUnlock()
+	return j.getSlowly(g, index, out)
+}
+
+// cached returns the block that holds n bytes at an offset, nil when it is not in memory or they lie in two. The
+// caller holds journal.mu.
+func cached(seg *segment, off int64, n int64) *cacheBlock {
+	no := off >> cacheBlockShift
+	if no >= int64(len(seg.blocks)) || off&cacheBlockMask+n > cacheBlockBytes {
+		return nil
+	}
+	return seg.blocks[no]
+}
+
+// decode verifies a record and fills out with its entry.
+func decode(seg *segment, off int64, b []byte, group, index uint64, out *raft.Log) error {
+	r, err := parseRecord(b, seg.seed, off)
+	if err == nil && (r.kind != recordEntry || r.group != group || r.a != index) {
+		err = fmt.Errorf("there is record %d of group %d and index %d in its place", r.kind, r.group, r.a)
+	}
+	var l raft.Log
+	if err == nil {
+		l, err = logOf(&r)
+	}
+	if err != nil {
+		return &ballast.CorruptionError{Path: seg.path, Offset: off, Index: index, Err: err}
+	}
+	*out = l
+	return nil
+}
+
+// place of an entry.
+type location struct {
+	seg  *segment
+	off  int64
+	hint int64 // its record's length, or a little more; 0 where it is not known
+}
+
+// getSlowly reads an entry that lies on the disk, or in more than one block.
+func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) error {
+	if err := j.gate.Enter(); err != nil {
+		return err
+	}
+	defer j.gate.Leave()
+	for {
+		at, err := j.locate(g, index)
+		if err == nil {
+			err = j.fetch(at, g.id, index, out)
+		}
+		if errors.Is(err, errGone) {
+			continue // it was deleted, or stored again, just now
+		}
+		if c, ok := errors.AsType[*ballast.CorruptionError](err); ok {
+			if j.readOnly && j.refreshed(at.seg) {
+				continue
+			}
+			return &ballast.CorruptionError{Path: c.Path, Offset: c.Offset, Index: index, Err: c.Err}
+		}
+		return err
+	}
+}
+
+// locate returns where an entry is, and reads the index of its segment when it is not in memory.
+func (j *journal) locate(g *group, index uint64) (at location, err error) {
+	for {
+		j.mu.RLock()
+		r := g.find(index)
+		if r == nil {
+			j.mu.RUnlock()
+			return at, raft.ErrLogNotFound
+		}
+		at.seg = r.seg
+		if r.offs != nil {
+			i := index - r.first
+			at.off = int64(r.offs[i]) << 3
+			if i+1 < uint64(len(r.offs)) {
+				at.hint = int64(r.offs[i+1])<<3 - at.off
+			}
+			j.mu.RUnlock()
+			return at, r.seg.readable(at.off)
+		}
+		j.mu.RUnlock()
+		if err := j.loadIndex(at.seg); err != nil {
+			return at, err
+		}
+	}
+}
+
+// readable returns why there is no record of an entry at an offset.
+func (s *segment) readable(off int64) error {
+	switch {
+	case s.bad != nil:
+		return s.bad
+	case off == 0:
+		return s.corrupt(-1, "its frame is damaged")
+	case !within(framesOffset, off, s.size-recordHeaderBytes):
+		return s.corrupt(off, "the segment's index has an offset outside of it")
+	}
+	return nil
+}
+
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+const (
+	maxScratchBytes = 1 << 20
+	guessBytes      = 4 << 10 // of a record whose length is not known
+)
+
+// fetch reads the record of an entry into memory of its own and decodes it.
+func (j *journal) fetch(at location, group, index uint64, out *raft.Log) error {
+	buf := scratch.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= maxScratchBytes {
+			scratch.Put(buf)
+		}
+	}()
+	guess := at.hint
+	if guess < recordHeaderBytes || guess > maxScratchBytes {
+		guess = guessBytes
+	}
+	b := grow(buf, min(guess, at.seg.size-at.off))
+	if err := j.gather(at.seg, at.off, b); err != nil {
+		return err
+	}
+	n := recordLength(b)
+	if n == 0 || n > at.seg.size-at.off {
+		return at.seg.corrupt(at.off, "its record says a length of %d bytes", n)
+	}
+	if have := int64(len(b)); n > have {
+		b = grow(buf, n)
+		if err := j.gather(at.seg, at.off+have, b[have:]); err != nil {
+			return err
+		}
+	}
+	return decode(at.seg, at.off, b[:n], group, index, out)
+}
+
+// grow returns n bytes that begin with what is in buf.
+func grow(buf *[]byte, n int64) []byte {
+	if int64(cap(*buf)) < n {
+		b := make([]byte, n)
+		copy(b, *buf)
+		*buf = b
+	}
+	*buf = (*buf)[:n]
+	return *buf
+}
+
+// gather reads len(p) bytes of a segment, from memory where they are there.
+func (j *journal) gather(seg *segment, off int64, p []byte) error {
+	for len(p) > 0 {
+		n := min(int64(len(p)), cacheBlockBytes-off&cacheBlockMask)
+		if err := j.piece(seg, off, p[:n]); err != nil {
+			return err
+		}
+		p, off = p[n:], off+n
+	}
+	return nil
+}
+
+// piece reads bytes that lie in one block. The blocks of the end of the log, which are written again and again, are always in
+// memory, so the disk is only asked for what does not change.
+func (j *journal) piece(seg *segment, off int64, p []byte) error {
+	if j.copyCached(seg, off, p) {
+		return nil
+	}
+	if j.streams.follows(seg, off, int64(len(p))) && len(p) < cacheBlockBytes {
+		return j.loadBlock(seg, off, p)
+	}
+	f, err := j.handles.pin(seg)
+	if err != nil {
+		return err
+	}
+	defer j.handles.unpin(seg)
+	return readFull(seg, f, p, off)
+}
+
+func (j *journal) copyCached(seg *segment, off int64, p []byte) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	b := cached(seg, off, int64(len(p)))
+	if b == nil {
+		return false
+	}
+	b.used.Store(true)
+	copy(p, b.data[off&cacheBlockMask:])
+	return true
+}
+
+// loadBlock reads the whole block around off into the cache, and p from it.
+func (j *journal) loadBlock(seg *segment, off int64, p []byte) error {
+	f, err := j.handles.pin(seg)
+	if err != nil {
+		return err
+	}
+	defer j.handles.unpin(seg)
+	j.mu.Lock()
+	b := j.cache.take()
+	j.mu.Unlock()
+	start := roundDown(off, cacheBlockBytes)
+	if err := readFull(seg, f, b.data[:min(cacheBlockBytes, seg.size-start)], start); err != nil {
+		j.mu.Lock()
+		j.cache.give(b)
+		j.mu.Unlock()
+		return err
+	}
+	copy(p, b.data[off-start:])
+	j.mu.Lock()
+	j.cache.link(b, seg, start>>cacheBlockShift)
+	j.mu.Unlock()
+	return nil
+}
+
+// streams tells who reads in order: for them whole blocks are read ahead. Others would only push useful blocks out.
+type streams struct {
+	mu    sync.Mutex
+	slots [8]stream
+	clock uint64
+}
+
+type stream struct {
+	seg  *segment
+	next int64 // where it will read next
+	used uint64
+}
+
+// nearBytes is what may lie between two entries that follow one another.
+const nearBytes = 2 * sectorBytes
+
+// follows reports whether n bytes at off are what some reader was expected to read, and expects what follows.
+func (s *streams) follows(seg *segment, off, n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock++
+	oldest := &s.slots[0]
+	for i := range s.slots {
+		slot := &s.slots[i]
+		if slot.seg == seg && within(slot.next, off, slot.next+nearBytes) {
+			slot.next, slot.used = roundDown(off, cacheBlockBytes)+cacheBlockBytes, s.clock
+			return true
+		}
+		if slot.used < oldest.used {
+			oldest = slot
+		}
+	}
+	*oldest = stream{seg: seg, next: off + n, used: s.clock}
+	return false
+}
+
+// forget lets go of a segment.
+func (s *streams) forget(seg *segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.slots {
+		if s.slots[i].seg == seg {
+			s.slots[i] = stream{}
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// refreshTries is how often a log that is written meanwhile is read again before what looks like damage is damage:
+// its owner may have recycled a segment in between, or written a frame.
+const refreshTries = 10
+
+// refresh reads the log anew and replaces the state of a read-only store.
+func (j *journal) refresh() error {
+	var (
+		rec *recovery
+		err error
+	)
+	for range refreshTries {
+		if rec, err = recoverLog(j.fs, j.dir, false); err == nil {
+			break
+		}
+		if !errors.Is(err, ballast.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if errors.Is(err, errEmpty) {
+		return fmt.Errorf("wal: there is no log in %s: %w", j.dir, fs.ErrNotExist)
+	}
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	old := j.segments
+	for id, g := range j.groups { // a store keeps its group
+		fresh := rec.groups[id]
+		if fresh == nil {
+			fresh = newGroup(id)
+		}
+		g.runs, g.commit, g.stable = fresh.runs, fresh.commit, fresh.stable
+		g.publish()
+		rec.groups[id] = g
+	}
+	j.adopt(rec)
+	for _, seg := range old {
+		seg.freed = true
+		j.cache.forget(seg)
+		j.handles.retire(seg)
+	}
+	j.handles.mu.Lock()
+	j.handles.add(rec.tail, rec.file)
+	j.handles.mu.Unlock()
+	return nil
+}
+
+// refreshed reads the log anew after what looked like damage in a segment, and reports whether that segment is not
+// part of the log any more, or another one: then it was recycled meanwhile.
+func (j *journal) refreshed(seg *segment) bool {
+	if j.refresh() != nil {
+		return false
+	}
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for _, s := range j.segments {
+		if s.number == seg.number && s.identity == seg.identity {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,430 @@
+package wal
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// recovery finds out what a directory holds. It writes nothing.
+type recovery struct {
+	fs       vfs.FS
+	dir      string
+	writable bool // files are opened for that
+
+	groups   map[uint64]*group
+	segments map[uint64]*segment // that some group has entries in, or had when the tail began
+	order    []*segment          // those with live entries, ascending, and the tail
+
+	tail      *segment
+	file      vfs.File // of the tail
+	marker    marker
+	clean     bool // the log was closed, and nothing was written since
+	sequence  uint64
+	lastStart int64  // where the last frame begins, when the tail was read
+	before    uint64 // number of the segment that the tail's first frame names, 0 for none
+
+	unused  *segment // prepared to follow the tail, holds no frame; nil when there is none
+	garbage []string // names of files that hold nothing
+}
+
+// errEmpty is returned for a directory without a log, or with one whose creation did not end.
+var errEmpty = errors.New("wal: there is no log")
+
+// recoverLog reads what is in the directory. The caller closes rec.file, which is nil after an error.
+func recoverLog(fsys vfs.FS, dir string, writable bool) (rec *recovery, err error) {
+	rec = &recovery{fs: fsys, dir: dir, writable: writable, groups: make(map[uint64]*group), segments: make(map[uint64]*segment)}
+	defer func() {
+		if err != nil && rec.file != nil {
+			rec.file.Close()
+			rec.file = nil
+		}
+	}()
+	numbers, err := rec.list()
+	if err != nil {
+		return rec, err
+	}
+	if err := rec.findTail(numbers); err != nil {
+		return rec, err
+	}
+	if err := rec.load(); err != nil {
+		return rec, err
+	}
+	return rec, rec.finish(numbers)
+}
+
+// list returns the numbers of the segments, ascending.
+func (rec *recovery) list() (numbers []uint64, err error) {
+	names, err := rec.fs.List(rec.dir)
+	if err != nil {
+		return nil, fmt.Errorf("wal: listing %s: %w", rec.dir, err)
+	}
+	for _, name := range names {
+		if number, ok := segmentNumber(name); ok {
+			numbers = append(numbers, number)
+		} else if strings.HasSuffix(name, ".tmp") {
+			rec.garbage = append(rec.garbage, name)
+		} else if name == "wal-meta.db" || name == "MANIFEST" {
+			return nil, fmt.Errorf("%w: %s holds %s, of another log store; choose a directory of its own", ballast.ErrForeign, rec.dir, name)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// findTail finds the newest segment that holds a frame. Only one that is newer may be there: the one prepared to
+// follow it.
+func (rec *recovery) findTail(numbers []uint64) error {
+	for _, number := range slices.Backward(numbers) {
+		seg, f, m, err := openSegment(rec.fs, rec.dir, number, rec.writable)
+		if err != nil {
+			return err
+		}
+		used, err := beginsWithFrame(seg, f, m)
+		if err != nil {
+			f.Close()
+			return err
+		}
+		if used {
+			rec.tail, rec.file, rec.marker = seg, f, m
+			break
+		}
+		f.Close()
+		if rec.unused != nil {
+			return seg.corrupt(framesOffset, "neither this segment nor the next one holds a frame")
+		}
+		rec.unused = seg
+	}
+	if err := rec.checkUnused(); err != nil {
+		return err
+	}
+	switch {
+	case rec.tail == nil && rec.unused == nil:
+		return errEmpty
+	case rec.tail == nil && rec.unused.number == 1:
+		return errEmpty
+	case rec.tail == nil:
+		return rec.unused.corrupt(framesOffset, "the segments before it are missing")
+	case rec.marker.state == markerSealed:
+		path := segmentPath(rec.dir, rec.tail.number+1)
+		return &ballast.CorruptionError{Path: path, Offset: -1, Err: errors.New("the log goes on in this segment, and none of it is there")}
+	case rec.unused != nil && rec.unused.number != rec.tail.number+1:
+		return rec.unused.corrupt(-1, "the segment before it is missing")
+	}
+	return nil
+}
+
+// beginsWithFrame reports whether a segment was written to. A first write that was cut off does not count.
+func beginsWithFrame(seg *segment, f vfs.File, m marker) (bool, error) {
+	v, _, _, err := judgeFirst(&reader{seg: seg, f: f})
+	switch {
+	case err != nil:
+		return false, err
+	case v == isDamaged:
+		return false, seg.corrupt(framesOffset, "the first frame is damaged")
+	case v != isFrame && m.state != markerNone:
+		return false, seg.corrupt(framesOffset, "the segment was in use, and its first frame is missing")
+	}
+	return v == isFrame, nil
+}
+
+// checkUnused returns an error when there is a frame in a segment whose first one is not there. A log that was
+// closed is known to end before it.
+func (rec *recovery) checkUnused() error {
+	if rec.unused == nil || rec.tail != nil && rec.marker.state == markerClosed {
+		return nil
+	}
+	f, err := rec.fs.OpenRead(rec.unused.path)
+	if err != nil {
+		return fmt.Errorf("wal: opening a segment: %w", err)
+	}
+	defer f.Close()
+	later, err := search(&reader{seg: rec.unused, f: f}, framesOffset+8)
+	if err == nil && later != 0 {
+		err = rec.unused.corrupt(framesOffset, "the first frame is missing, there is another at %d", later)
+	}
+	return err
+}
+
+// judgeFirst judges the first frame of a segment, whose sequence number is its own.
+func judgeFirst(r *reader) (v verdict, h frameHeader, frame []byte, err error) {
+	b, err := r.view(framesOffset, frameHeaderBytes)
+	if err != nil {
+		return isDamaged, h, nil, err
+	}
+	h, _ = parseFrameHeader(b, r.seg.seed, framesOffset, r.seg.size)
+	return judge(r, framesOffset, h.sequence)
+}
+
+// load rebuilds the state: from the checkpoint at the end of a log that was closed, otherwise from the one at the beginning
+// of the tail and all frames behind it.
+func (rec *recovery) load() error {
+	r := &reader{seg: rec.tail, f: rec.file}
+	m := rec.marker
+	if m.state == markerClosed && m.indexOffset != 0 && rec.loadClosed(r) {
+		rec.clean = true
+		return nil
+	}
+	rec.groups, rec.segments = make(map[uint64]*group), make(map[uint64]*segment)
+	end, err := rec.replay(r)
+	if err != nil {
+		return err
+	}
+	rec.tail.end, rec.tail.sequence = end, rec.sequence
+	if end < m.end || rec.sequence < m.sequence {
+		return rec.tail.corrupt(end, "the segment ends with frame %d at %d, it had frame %d up to %d", rec.sequence, end, m.sequence, m.end)
+	}
+	rec.clean = m.state == markerClosed && end == m.end
+	return nil
+}
+
+// loadClosed takes the state from the last frame of a log that was closed. It reports false when that frame cannot
+// be read; then everything is found by reading the tail.
+func (rec *recovery) loadClosed(r *reader) bool {
+	m := rec.marker
+	frame, err := r.view(m.indexOffset, m.indexLength)
+	if err != nil || len(frame) < frameHeaderBytes {
+		return false
+	}
+	h, ok := parseFrameHeader(frame, r.seg.seed, m.indexOffset, r.seg.size)
+	if !ok || h.length != m.indexLength || h.sequence != m.sequence || m.indexOffset+h.length != m.end {
+		return false
+	}
+	rec.sequence, rec.lastStart = m.sequence, m.indexOffset
+	rec.tail.end, rec.tail.sequence = m.end, m.sequence
+	return walk(frame, h, r.seg.seed, m.indexOffset, func(q *record, _ int64, _ bool) error {
+		return rec.checkpoint(q)
+	}) == nil
+}
+
+// replay reads the frames of the tail and returns where the last one ends.
+func (rec *recovery) replay(r *reader) (end int64, err error) {
+	seg := r.seg
+	first := true
+	for off := int64(framesOffset); ; off = frameStart(end) {
+		var (
+			v     verdict
+			h     frameHeader
+			frame []byte
+		)
+		if first {
+			v, h, frame, err = judgeFirst(r)
+		} else {
+			v, h, frame, err = judge(r, off, rec.sequence+1)
+		}
+		if err != nil {
+			return end, err
+		}
+		if v != isFrame && off == rec.marker.indexOffset && rec.marker.end == off+rec.marker.indexLength {
+			// The damaged frame only repeated what was read up to here.
+			rec.sequence, end = rec.marker.sequence, rec.marker.end
+			continue
+		}
+		if v == isDamaged {
+			return end, seg.corrupt(off, "frame %d is damaged", rec.sequence+1)
+		}
+		if v == isEnd || v == isTorn {
+			return end, rec.nothingBehind(r, off)
+		}
+		if err := rec.replayFrame(frame, h, seg, off, first); err != nil {
+			return end, err
+		}
+		rec.sequence, rec.lastStart, end, first = h.sequence, off, off+h.length, false
+	}
+}
+
+// nothingBehind returns an error when there is a frame behind the end of the log: then it is not the end.
+func (rec *recovery) nothingBehind(r *reader, off int64) error {
+	later, err := search(r, off+8)
+	if err != nil {
+		return err
+	}
+	if later != 0 {
+		return r.seg.corrupt(off, "frame %d is missing, there is a later one at %d", rec.sequence+1, later)
+	}
+	return nil
+}
+
+func (rec *recovery) replayFrame(frame []byte, h frameHeader, seg *segment, off int64, first bool) error {
+	err := walk(frame, h, seg.seed, off, func(q *record, at int64, whole bool) error {
+		switch {
+		case q.kind == recordEntry:
+			// One with damaged data is still at its index: its header is covered by the frame's.
+			if q.a == 0 {
+				return seg.corrupt(at, "an entry of index 0")
+			}
+			rec.group(q.group).put(q.a, seg, []uint32{uint32(at >> 3)})
+			return nil
+		case !whole:
+			return seg.corrupt(at, "a record of frame %d is damaged", h.sequence)
+		case first:
+			return rec.checkpoint(q)
+		}
+		return rec.change(q)
+	})
+	switch err {
+	case errPayload:
+		return nil
+	case errStructure:
+		return seg.corrupt(off, "%w", err)
+	}
+	return err
+}
+
+// change does what a record says.
+func (rec *recovery) change(q *record) error {
+	g := rec.group(q.group)
+	switch q.kind {
+	case recordSet:
+		g.stable[string(q.first)] = append([]byte{}, q.second...)
+	case recordDelete:
+		if q.a <= q.b {
+			g.remove(q.a, q.b)
+		}
+		g.lowerCommit()
+	case recordCommit:
+		g.commit = min(q.a, g.last())
+	case recordLink, recordSegment, recordRuns, recordIndex:
+		// They repeat what is known here.
+	default:
+		return fmt.Errorf("wal: %w: a record of kind %d; use a newer release", ballast.ErrUnknownVersion, q.kind)
+	}
+	return nil
+}
+
+// checkpoint takes a record of a checkpoint, or of the request that came with it.
+func (rec *recovery) checkpoint(q *record) error {
+	bad := func(err error) error { return rec.tail.corrupt(-1, "the checkpoint: %w", err) }
+	switch q.kind {
+	case recordLink:
+		rec.before = q.a
+	case recordSegment:
+		if len(q.second) != 16 {
+			return bad(fmt.Errorf("a segment of %d bytes", len(q.second)))
+		}
+		seg := newSegment(rec.dir, header{number: q.a, identity: binary.LittleEndian.Uint64(q.second)})
+		seg.sequence, seg.end = q.b, int64(q.c)
+		seg.stored = int64(binary.LittleEndian.Uint64(q.second[8:]))
+		rec.segments[q.a] = seg
+	case recordRuns:
+		runs, err := parseLiveRuns(q.second)
+		if err != nil {
+			return bad(err)
+		}
+		g := rec.group(q.group)
+		g.runs = g.runs[:0]
+		for _, r := range runs {
+			seg := rec.segments[r.segment]
+			if r.segment == rec.tail.number {
+				seg = rec.tail
+			}
+			if seg == nil {
+				return bad(fmt.Errorf("entries in segment %d, which it does not name", r.segment))
+			}
+			g.runs = append(g.runs, run{first: r.first, last: r.last, seg: seg})
+			seg.live += int64(r.last - r.first + 1)
+		}
+		g.commit = q.a
+	case recordIndex:
+		offs, err := parseOffsets(q)
+		if err != nil {
+			return bad(err)
+		}
+		rec.tail.stored += int64(len(offs))
+		assign(rec.group(q.group), rec.tail, q.a, offs)
+	default:
+		return rec.change(q)
+	}
+	return nil
+}
+
+// assign gives the runs of a segment their offsets, from a range of its index.
+func assign(g *group, seg *segment, first uint64, offs []uint32) {
+	last := first + uint64(len(offs)) - 1
+	for i := g.at(first); i < len(g.runs) && g.runs[i].first <= last; i++ {
+		r := &g.runs[i]
+		if r.seg != seg || r.offs != nil && !slices.Contains(r.offs, 0) {
+			continue
+		}
+		if r.first >= first && r.last <= last {
+			r.offs = offs[r.first-first : r.last-first+1 : r.last-first+1] // almost always
+			continue
+		}
+		if r.offs == nil {
+			r.offs = make([]uint32, r.count())
+		}
+		from, to := max(first, r.first), min(last, r.last)
+		copy(r.offs[from-r.first:], offs[from-first:to-first+1])
+	}
+}
+
+func (rec *recovery) group(id uint64) *group {
+	g := rec.groups[id]
+	if g == nil {
+		g = newGroup(id)
+		rec.groups[id] = g
+	}
+	return g
+}
+
+// finish looks at the segments that hold live entries, and names the files that hold nothing.
+func (rec *recovery) finish(numbers []uint64) error {
+	for _, g := range rec.groups {
+		for i := range g.runs {
+			if r := &g.runs[i]; r.seg == rec.tail && r.offs == nil {
+				r.offs = make([]uint32, r.count()) // not in the index, so not to be found
+			}
+		}
+		g.lowerCommit()
+		g.publish()
+	}
+	for _, seg := range rec.segments {
+		if seg.live == 0 || seg == rec.tail {
+			continue
+		}
+		if err := rec.check(seg); err != nil {
+			return err
+		}
+		rec.order = append(rec.order, seg)
+	}
+	slices.SortFunc(rec.order, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+	for _, number := range numbers {
+		if seg := rec.segments[number]; number < rec.tail.number && (seg == nil || seg.live == 0) {
+			rec.garbage = append(rec.garbage, segmentPath("", number))
+		}
+	}
+	rec.order = append(rec.order, rec.tail)
+	return nil
+}
+
+// check finds out whether an older segment is there. Damage concerns only the entries in it, and whoever reads them
+// is told.
+func (rec *recovery) check(seg *segment) error {
+	found, f, m, err := openSegment(rec.fs, rec.dir, seg.number, false)
+	if err == nil {
+		f.Close()
+		if found.identity != seg.identity {
+			err = seg.corrupt(24, "this is another segment than the checkpoint names")
+		}
+	}
+	if errors.Is(err, ballast.ErrUnknownVersion) {
+		return err
+	}
+	if err != nil {
+		if !errors.Is(err, ballast.ErrCorrupt) {
+			err = seg.corrupt(-1, "%w", err)
+		}
+		seg.bad = err
+		return nil
+	}
+	seg.header, seg.blocks = found.header, found.blocks
+	seg.seed = found.seed
+	seg.sealed = m.state == markerSealed
+	return nil
+}

@@ -1,0 +1,256 @@
+package wal
+
+import (
+	"slices"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
+)
+
+var (
+	_ ballast.Store     = (*Store)(nil)
+	_ ballast.Inspector = (*Store)(nil)
+)
+
+// Store is the log and the stable state of one raft peer in a directory. See [ballast.Store] for what its methods
+// promise.
+type Store struct {
+	j       *journal
+	g       *group
+	overlay engine.Overlay // of a read-only store
+}
+
+// Open opens the log in dir, or creates one there. nil options are the defaults.
+//
+// Errors: [ballast.LockedError] when another store has it open, in this process or another;
+// [ballast.CorruptionError] when something is damaged that opening needs; an error that matches
+// [ballast.ErrUnknownVersion] for a newer format, [ballast.ErrForeign] for another store's directory, and
+// [ballast.ErrNoSpace] when a new log finds no room. A failed Open leaves nothing locked.
+func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, false) }
+
+// OpenReadOnly opens the log in dir for reading. It takes no lock and writes nothing, and the log may be written
+// meanwhile by its owner: what is seen is the log as it was at some moment of the opening. An entry that was
+// deleted since may be gone. Writes to the log are refused with [ballast.ErrReadOnly]; stable values are taken into memory.
+//
+// Errors are those of [Open], without the lock, and fs.ErrNotExist for a directory without a log.
+func OpenReadOnly(dir string, opts *Options) (*Store, error) { return open(dir, opts, true) }
+
+func open(dir string, opts *Options, readOnly bool) (*Store, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	j, err := openJournal(dir, o, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{j: j, g: j.group(0)}, nil
+}
+
+// group returns the state of a group, a new one when the log knows none.
+func (j *journal) group(id uint64) *group {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	g := j.groups[id]
+	if g == nil {
+		g = newGroup(id)
+		j.groups[id] = g
+	}
+	return g
+}
+
+// IsMonotonic returns false: gaps are legal.
+func (s *Store) IsMonotonic() bool { return false }
+
+// FirstIndex implements raft.LogStore.
+func (s *Store) FirstIndex() (uint64, error) {
+	if err := s.j.gate.Enter(); err != nil {
+		return 0, err
+	}
+	defer s.j.gate.Leave()
+	return s.g.firstIndex.Load(), nil
+}
+
+// LastIndex implements raft.LogStore.
+func (s *Store) LastIndex() (uint64, error) {
+	if err := s.j.gate.Enter(); err != nil {
+		return 0, err
+	}
+	defer s.j.gate.Leave()
+	return s.g.lastIndex.Load(), nil
+}
+
+// GetLog implements raft.LogStore.
+func (s *Store) GetLog(index uint64, log *raft.Log) error { return s.j.get(s.g, index, log) }
+
+// StoreLog implements raft.LogStore.
+func (s *Store) StoreLog(log *raft.Log) error {
+	r := requests.Get().(*request)
+	r.one[0] = log
+	r.logs = r.one[:]
+	return s.store(r)
+}
+
+// StoreLogs implements raft.LogStore.
+func (s *Store) StoreLogs(logs []*raft.Log) error {
+	r := requests.Get().(*request)
+	r.logs = logs
+	return s.store(r)
+}
+
+func (s *Store) store(r *request) error {
+	defer r.release()
+	if err := s.j.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.j.gate.Leave()
+	if len(r.logs) == 0 {
+		return nil
+	}
+	r.commit, r.staged = s.g.staged.Pop()
+	if s.j.readOnly {
+		return ballast.ErrReadOnly
+	}
+	if err := engine.CheckBatch(r.logs, s.j.opts.MaxEntryBytes); err != nil {
+		return err
+	}
+	r.kind, r.group = recordEntry, s.g
+	return s.j.submit(r)
+}
+
+// DeleteRange implements raft.LogStore.
+func (s *Store) DeleteRange(min, max uint64) error {
+	if err := s.j.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.j.gate.Leave()
+	if s.j.readOnly {
+		return ballast.ErrReadOnly
+	}
+	if err := s.j.failed.Err(); err != nil {
+		return err
+	}
+	s.j.mu.RLock()
+	i := s.g.at(min)
+	nothing := min > max || i == len(s.g.runs) || s.g.runs[i].first > max
+	s.j.mu.RUnlock()
+	if nothing {
+		return nil
+	}
+	r := requests.Get().(*request)
+	defer r.release()
+	r.kind, r.group, r.low, r.high = recordDelete, s.g, min, max
+	return s.j.submit(r)
+}
+
+// Set implements raft.StableStore. A key and a value that together are larger than MaxEntryBytes are refused with
+// [ballast.EntryTooLargeError].
+func (s *Store) Set(key, value []byte) error {
+	if err := s.j.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.j.gate.Leave()
+	if n := len(key) + len(value); n > s.j.opts.MaxEntryBytes {
+		return &ballast.EntryTooLargeError{Bytes: n, Limit: s.j.opts.MaxEntryBytes}
+	}
+	if s.j.readOnly {
+		s.overlay.Set(key, value)
+		return nil
+	}
+	r := requests.Get().(*request)
+	defer r.release()
+	r.kind, r.group, r.key, r.value = recordSet, s.g, key, value
+	return s.j.submit(r)
+}
+
+// Get implements raft.StableStore.
+func (s *Store) Get(key []byte) ([]byte, error) {
+	if err := s.j.gate.Enter(); err != nil {
+		return nil, err
+	}
+	defer s.j.gate.Leave()
+	if value := s.overlay.Get(key); value != nil {
+		return value, nil
+	}
+	s.j.mu.RLock()
+	value, ok := s.g.stable[string(key)]
+	s.j.mu.RUnlock()
+	if !ok {
+		return nil, ballast.ErrKeyNotFound
+	}
+	return append([]byte{}, value...), nil
+}
+
+// SetUint64 implements raft.StableStore.
+func (s *Store) SetUint64(key []byte, value uint64) error {
+	return s.Set(key, engine.Uint64Bytes(value))
+}
+
+// GetUint64 implements raft.StableStore.
+func (s *Store) GetUint64(key []byte) (uint64, error) {
+	value, err := s.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	return engine.Uint64(key, value)
+}
+
+// StageCommitIndex implements [ballast.CommitTracker].
+func (s *Store) StageCommitIndex(index uint64) error {
+	if err := s.j.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.j.gate.Leave()
+	s.g.staged.Stage(index)
+	return nil
+}
+
+// GetCommitIndex implements [ballast.CommitTracker].
+func (s *Store) GetCommitIndex() (uint64, error) {
+	if err := s.j.gate.Enter(); err != nil {
+		return 0, err
+	}
+	defer s.j.gate.Leave()
+	return s.g.commitIndex.Load(), nil
+}
+
+// NextIndex implements [ballast.Inspector].
+func (s *Store) NextIndex(index uint64) (uint64, error) {
+	if err := s.j.gate.Enter(); err != nil {
+		return 0, err
+	}
+	defer s.j.gate.Leave()
+	s.j.mu.RLock()
+	defer s.j.mu.RUnlock()
+	i := s.g.at(index)
+	if i == len(s.g.runs) {
+		return 0, nil
+	}
+	return max(index, s.g.runs[i].first), nil
+}
+
+// StableKeys implements [ballast.Inspector].
+func (s *Store) StableKeys() ([][]byte, error) {
+	if err := s.j.gate.Enter(); err != nil {
+		return nil, err
+	}
+	defer s.j.gate.Leave()
+	keys := s.overlay.Keys()
+	s.j.mu.RLock()
+	for key := range s.g.stable {
+		keys = append(keys, key)
+	}
+	s.j.mu.RUnlock()
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	out := make([][]byte, len(keys))
+	for i, key := range keys {
+		out[i] = []byte(key)
+	}
+	return out, nil
+}
+
+// Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing.
+func (s *Store) Close() error { return s.j.close() }
