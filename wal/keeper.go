@@ -348,7 +348,11 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 }
 
 // settled reports whether the tail has its first frame, so that there may be a next segment.
-func (k *keeper) settled() bool { return k.published.Load() == k.last }
+func (k *keeper) settled() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.published.Load() == k.last
+}
 
 const nextName = "next.tmp"
 
