@@ -350,9 +350,10 @@ func (l *testLog) close() {
 // abandon stops using the store as if the process were gone: nothing more is written, and its lock is free.
 func (l *testLog) abandon() {
 	l.t.Helper()
+	l.j.gate.Close()
+	l.j.closed = true
 	l.j.handles.closeAll()
 	must(l.t, l.j.lock.Close())
-	l.j.gate.Close()
 }
 
 // open opens the log again, on the file system where it was.
