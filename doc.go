@@ -5,7 +5,7 @@
 //
 // Open one engine and hand it to raft twice, as the log and as the stable store:
 //
-//	store, err := boltstore.Open("/var/lib/app/raft.db", nil)
+//	store, err := wal.Open("/var/lib/app/wal", nil)
 //	if err != nil {
 //		return err
 //	}
@@ -14,6 +14,7 @@
 //
 // The engines are in packages of their own, so that a service builds only what it uses:
 //
+//   - wal, the default, is a write-ahead log of its own.
 //   - boltstore keeps one bbolt file, interchangeable with raft-boltdb v2.
 //   - badgerstore keeps one badger directory, interchangeable with raft-badger.
 //   - memstore keeps everything in memory, for tests.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 // counter is a state machine that counts the commands it has applied.
@@ -69,7 +69,7 @@ func Example() {
 // README begin
 func start(dir string, fsm raft.FSM) (*raft.Raft, error) {
 	// One store holds both the log and the stable state: the term, and whom this peer has voted for.
-	store, err := boltstore.Open(filepath.Join(dir, "raft.db"), nil)
+	store, err := wal.Open(filepath.Join(dir, "wal"), nil)
 	if err != nil {
 		return nil, err
 	}

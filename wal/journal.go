@@ -59,11 +59,12 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 	}
 	if j.lock, err = j.fs.Lock(filepath.Join(dir, lockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
-			return nil, &ballast.LockedError{Path: filepath.Join(dir, lockName), Err: err}
+			return nil, &ballast.LockedError{Path: dir, Err: err}
 		}
 		return nil, fmt.Errorf("wal: %w", err)
 	}
 	if err := j.begin(); err != nil {
+		j.keeper.drop()
 		j.handles.closeAll()
 		return nil, errors.Join(err, j.lock.Close())
 	}
@@ -82,8 +83,7 @@ func (j *journal) begin() error {
 			return fmt.Errorf("wal: removing an unused file: %w", err)
 		}
 	}
-	if seg := rec.unused; seg != nil && !(rec.clean && seg.size == j.opts.SegmentBytes) {
-		// It is made again: what is left of a first write that did not end may be in it.
+	if seg := rec.unused; seg != nil && (rec.tail == nil || seg.size != j.opts.SegmentBytes) {
 		if err := j.fs.Remove(seg.path); err != nil {
 			return fmt.Errorf("wal: removing an unused segment: %w", err)
 		}
@@ -143,23 +143,28 @@ func (j *journal) resume(rec *recovery) error {
 	} else {
 		j.opts.Logger.Info("wal: the log was not closed; it was read to its end", "dir", j.dir,
 			"segment", seg.number, "end", seg.end, "sequence", rec.sequence)
-		if err := w.settle(rec.lastStart); err != nil {
+		// Without space nothing is zero beyond the last block, and the next write says so.
+		if err := w.settle(rec.lastStart); err != nil && !errors.Is(err, ballast.ErrNoSpace) {
 			return err
 		}
 	}
 	if err := w.mark(markerOpen); err != nil {
 		return err
 	}
-	if err := j.useNext(rec.unused); err != nil {
+	if err := j.useNext(rec.unused, rec.clean); err != nil {
 		return err
 	}
 	return j.sealBefore(rec)
 }
 
-// useNext goes on with the segment that was prepared when the log was closed.
-func (j *journal) useNext(seg *segment) (err error) {
+// useNext goes on with the segment that was prepared to follow. In a log that was not closed what is left of a first
+// write that did not end may be in it, so then it is made anew, from its own space.
+func (j *journal) useNext(seg *segment, clean bool) (err error) {
 	if seg == nil {
 		return nil
+	}
+	if !clean {
+		return j.keeper.recycle(seg)
 	}
 	if seg.rw, err = j.fs.Open(seg.path); err != nil {
 		return fmt.Errorf("wal: opening a segment: %w", err)
@@ -220,14 +225,6 @@ func (j *journal) sealBefore(rec *recovery) error {
 		return fmt.Errorf("wal: opening a segment: %w", err)
 	}
 	seg.rw, seg.successor = f, rec.tail.identity
-	j.handles.mu.Lock()
-	for i, s := range j.handles.open {
-		if s == seg {
-			j.handles.closeAt(i)
-			break
-		}
-	}
-	j.handles.mu.Unlock()
 	j.handles.keep(seg, f)
 	j.keeper.seal(seg)
 	return nil

@@ -142,13 +142,18 @@ func (k *keeper) halt() {
 	}
 	close(k.stop)
 	<-k.done
-	for range 1 + len(k.unsealed) + len(k.unused) {
+	for k.j.failed.Err() == nil {
 		if done, err := k.clean(); !done || err != nil {
 			break
 		}
 	}
+	k.drop()
+}
+
+// drop closes the file of the next segment. Nothing in it is needed.
+func (k *keeper) drop() {
 	if k.next != nil {
-		_ = k.next.rw.Close() // nothing in it is needed
+		_ = k.next.rw.Close()
 		k.next = nil
 	}
 }
@@ -321,6 +326,9 @@ func (k *keeper) hasNext() bool {
 // takeNext returns the segment to go on in, ready for a frame that ends at end and with room bytes behind that.
 func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 	size := max(k.j.opts.SegmentBytes, roundUp(end+room+reserveBytes+blockBytes, blockBytes))
+	if size > maxSegmentBytes {
+		return nil, fmt.Errorf("wal: a batch needs a segment of %d bytes, the most is %d; split it", size, maxSegmentBytes)
+	}
 	for {
 		k.mu.Lock()
 		next := k.next
@@ -334,16 +342,16 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 			}
 			continue
 		}
-		if err := k.ready(next, end, entries); err != nil {
-			return nil, err
-		}
+		err := k.ready(next, end, entries)
 		k.mu.Lock()
-		if k.next == next { // and not replaced meanwhile
+		current := k.next == next // and not replaced meanwhile
+		if current && err == nil {
 			k.next, k.last = nil, next.number
-			k.mu.Unlock()
-			return next, nil
 		}
 		k.mu.Unlock()
+		if current {
+			return next, err
+		}
 	}
 }
 

@@ -19,7 +19,8 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 			return nil, nil
 		}
 	}
-	next, e := k.takeNext(framesOffset+size+w.checkpointBytes(), indexRoom(int64(entries))+w.checkpointRoom, entries > 0)
+	checkpoint := w.checkpointBytes()
+	next, e := k.takeNext(framesOffset+size+checkpoint, indexRoom(int64(entries))+checkpoint, entries > 0)
 	if e != nil {
 		if err == nil {
 			err = e

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,6 +194,9 @@ func (h *handles) unpin(seg *segment) {
 func (h *handles) keep(seg *segment, f vfs.File) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if i := slices.Index(h.open, seg); i >= 0 {
+		h.closeAt(i)
+	}
 	seg.pins++
 	h.add(seg, f)
 }
@@ -232,11 +236,8 @@ func (h *handles) retire(seg *segment) bool {
 		return false
 	}
 	seg.pins = -1
-	for i, s := range h.open {
-		if s == seg {
-			h.closeAt(i)
-			break
-		}
+	if i := slices.Index(h.open, seg); i >= 0 {
+		h.closeAt(i)
 	}
 	return true
 }
@@ -249,11 +250,8 @@ func (h *handles) release(seg *segment) {
 	if seg.pins > 0 {
 		return
 	}
-	for i, s := range h.open {
-		if s == seg {
-			h.closeAt(i)
-			return
-		}
+	if i := slices.Index(h.open, seg); i >= 0 {
+		h.closeAt(i)
 	}
 }
 

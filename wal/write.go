@@ -397,6 +397,7 @@ func (j *journal) sweep() {
 		}
 		seg.freed = true
 		j.cache.forget(seg)
+		j.streams.forget(seg)
 		j.keeper.free(seg)
 	}
 	clear(j.segments[len(kept):])

@@ -7,6 +7,7 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/badgerstore"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 // engine is a way to keep a peer's log and stable state.
@@ -21,10 +22,15 @@ type engine struct {
 	volatile string
 }
 
-const defaultEngine = "bolt"
+const defaultEngine = "wal"
 
 // engines are those that a command line may name, in the order in which they are listed.
 var engines = []engine{
+	{
+		name: "wal",
+		file: "wal",
+		open: func(path string) (ballast.Store, error) { return opened(wal.Open(path, nil)) },
+	},
 	{
 		name: "bolt",
 		file: "raft.db",
@@ -57,7 +63,8 @@ func durableNames() string {
 			names = append(names, e.name)
 		}
 	}
-	return strings.Join(names, " or ")
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // durableEngine returns the engine of a name; one without a disk it refuses with the reason.
