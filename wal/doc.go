@@ -37,7 +37,7 @@
 //
 // # Layout
 //
-//	options.go store.go     what users see
+//	options.go store.go stats.go   what users see
 //	journal.go              opening and closing a log
 //	format.go compress.go   the codec
 //	write.go rotate.go      the path of a write: queue, frame, next segment, checkpoint

@@ -164,7 +164,10 @@ func (j *journal) useNext(seg *segment, clean bool) (err error) {
 		return nil
 	}
 	if !clean {
-		return j.keeper.recycle(seg)
+		if err := j.keeper.recycle(seg); err != nil && !errors.Is(err, ballast.ErrNoSpace) {
+			return err
+		}
+		return nil
 	}
 	if seg.rw, err = j.fs.Open(seg.path); err != nil {
 		return fmt.Errorf("wal: opening a segment: %w", err)

@@ -51,6 +51,7 @@ type keeper struct {
 	appendedBytes atomic.Int64  // since the log was opened
 	zeroBytes     atomic.Int64  // written by the keeper
 	recycled      atomic.Int64  // segments that became the next one
+	syncs         atomic.Int64  // durable writes, names and sizes
 	failing       bool          // guarded by work: the last step failed
 
 	wake chan struct{} // holds one
@@ -281,6 +282,7 @@ func (k *keeper) zero(seg *segment, n int64) error {
 			return noSpace(fmt.Errorf("wal: writing zeros at %d of %s: %w", from, seg.path, err))
 		}
 		k.zeroBytes.Add(step)
+		k.syncs.Add(1)
 		from, n = from+step, n-step
 		seg.zeroed.Store(from)
 	}
@@ -441,6 +443,7 @@ func (k *keeper) format(seg *segment, whole bool) error {
 	if err := seg.rw.Sync(); err != nil {
 		return noSpace(fmt.Errorf("wal: syncing a segment: %w", err))
 	}
+	k.syncs.Add(2) // with the header's
 	return nil
 }
 
@@ -453,6 +456,7 @@ func (k *keeper) rename(from, to string) error {
 	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
 		return k.j.failed.Fail(fmt.Errorf("wal: syncing the name of a segment: %w", err))
 	}
+	k.syncs.Add(1)
 	return nil
 }
 
@@ -554,7 +558,9 @@ func (k *keeper) writeIndex(seg *segment) error {
 			return noSpace(fmt.Errorf("wal: writing the index of %s: %w", seg.path, err))
 		}
 		m.indexOffset, m.indexLength = offset, int64(len(frame))
+		k.syncs.Add(1)
 	}
+	k.syncs.Add(1)
 	return writeMarker(seg.rw, seg, m)
 }
 

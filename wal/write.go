@@ -143,9 +143,10 @@ type writer struct {
 	indexed                  int64
 	indexOffset, indexLength int64
 
-	frames  atomic.Uint64
-	written atomic.Int64 // bytes of frames
-	direct  atomic.Int64 // bytes that were written for them, in whole blocks
+	calls      atomic.Uint64 // that succeeded
+	frames     atomic.Uint64
+	frameBytes atomic.Int64
+	blockBytes atomic.Int64 // that were written for them, in whole blocks
 }
 
 // write makes a batch of requests one frame and sets the error of each.
@@ -197,6 +198,7 @@ func (w *writer) writeAll(batch []*request) error {
 		return err
 	}
 	w.publish(batch)
+	w.calls.Add(uint64(len(batch)))
 	if rotated != nil {
 		w.j.keeper.seal(rotated)
 	}
@@ -306,8 +308,8 @@ func (w *writer) finish() error {
 	}
 	w.sequence++
 	w.frames.Add(1)
-	w.written.Add(end - w.start)
-	w.direct.Add(to - from)
+	w.frameBytes.Add(end - w.start)
+	w.blockBytes.Add(to - from)
 	return nil
 }
 

@@ -149,6 +149,9 @@ func (f *Faults) Rename(from, to string) error {
 	return f.do(OpRename, from, func() error { return f.fs.Rename(from, to) })
 }
 
+// DiskUsage implements FS. It never fails by a rule: nothing depends on it.
+func (f *Faults) DiskUsage(path string) (int64, error) { return f.fs.DiskUsage(path) }
+
 // Remove implements FS.
 func (f *Faults) Remove(path string) error {
 	return f.do(OpRemove, path, func() error { return f.fs.Remove(path) })

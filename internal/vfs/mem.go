@@ -331,6 +331,17 @@ func (m *Mem) rename(from, to string) error {
 	return nil
 }
 
+// DiskUsage implements FS.
+func (m *Mem) DiskUsage(path string) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.lookup(path)
+	if err != nil {
+		return 0, wrap(OpSize, path, err)
+	}
+	return n.now.blocks * BlockBytes, nil
+}
+
 // Remove implements FS.
 func (m *Mem) Remove(path string) error {
 	return m.do(Call{Op: OpRemove, Path: path, apply: func(m *Mem, _ cloner, _ bool) error {

@@ -85,6 +85,14 @@ func (s osFS) open(path string, flag int) (File, error) {
 	return f, nil
 }
 
+func (osFS) DiskUsage(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return diskUsage(info), nil
+}
+
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 
 func (osFS) Remove(path string) error { return os.Remove(path) }

@@ -54,6 +54,9 @@ type FS interface {
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
 
+	// DiskUsage returns how many bytes of the disk a file takes: less than its size where it has holes.
+	DiskUsage(path string) (int64, error)
+
 	// Lock takes the lock file at path, which it creates, for as long as the process lives or until the lock is
 	// closed. Another holder, of this process or of another, is an error at once that matches ErrLocked.
 	Lock(path string) (io.Closer, error)

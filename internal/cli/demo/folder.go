@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/gofrs/flock"
+
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 const (
@@ -136,16 +138,13 @@ func (f *folder) peer(id string) string { return filepath.Join(f.path, id) }
 
 // bytesOnDisk is what a peer's store and its snapshots take; raft's text log is not counted.
 func (f *folder) bytesOnDisk(id string) (n int64, err error) {
-	err = filepath.WalkDir(f.peer(id), func(_ string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(f.peer(id), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || d.Name() == peerLogName {
 			return err
 		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		n += info.Size()
-		return nil
+		used, err := vfs.OS.DiskUsage(path)
+		n += used
+		return err
 	})
 	return n, err
 }

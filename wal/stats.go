@@ -1,0 +1,66 @@
+package wal
+
+// Stats are figures of a store. What counts from opening begins at 0 then.
+type Stats struct {
+	// Of the log as it is.
+	FirstIndex  uint64 // 0 when there is no entry
+	LastIndex   uint64
+	CommitIndex uint64
+	Entries     uint64 // that can be read; fewer than the indexes between the first and the last when there are gaps
+	Segments    int    // files that hold entries, and the one that is written
+	LiveBytes   int64  // of live entries with their headers; estimated by the average size in each segment
+	DiskBytes   int64  // that the file system says all files of the log take, also the prepared one
+
+	// Since the log was opened.
+	Calls      uint64 // durable calls that succeeded
+	Frames     uint64 // that they were written in: fewer where calls came at once, each one write and one sync
+	FrameBytes int64  // of frames
+	BlockBytes int64  // that were written for them, in whole blocks
+	ZeroBytes  int64  // written ahead of the log, by the background
+	Syncs      uint64 // of the frames and of the background
+	Recycled   uint64 // segments that were used again
+}
+
+// Stats returns figures of the store, zeros after Close. It may be called by any goroutine and waits for no write; it
+// asks the file system about each file.
+func (s *Store) Stats() Stats {
+	j := s.j
+	if j.gate.Enter() != nil {
+		return Stats{}
+	}
+	defer j.gate.Leave()
+	k, w := &j.keeper, &j.writer
+	st := Stats{
+		Calls: w.calls.Load(), Frames: w.frames.Load(), FrameBytes: w.frameBytes.Load(), BlockBytes: w.blockBytes.Load(),
+		ZeroBytes: k.zeroBytes.Load(), Syncs: w.frames.Load() + uint64(k.syncs.Load()), Recycled: uint64(k.recycled.Load()),
+	}
+	var paths []string
+	j.mu.RLock()
+	st.FirstIndex, st.LastIndex, st.CommitIndex = s.g.first(), s.g.last(), s.g.commit
+	for _, r := range s.g.runs {
+		st.Entries += uint64(r.count())
+	}
+	st.Segments = len(j.segments)
+	for _, seg := range j.segments {
+		paths = append(paths, seg.path)
+		if seg.stored > 0 {
+			st.LiveBytes += int64(float64(seg.end-framesOffset) * float64(seg.live) / float64(seg.stored))
+		}
+	}
+	j.mu.RUnlock()
+	k.mu.Lock()
+	if k.next != nil {
+		paths = append(paths, k.next.path)
+	}
+	for _, seg := range k.unused {
+		paths = append(paths, seg.path)
+	}
+	k.mu.Unlock()
+	for _, path := range paths {
+		// A file that is gone meanwhile takes nothing.
+		if n, err := j.fs.DiskUsage(path); err == nil {
+			st.DiskBytes += n
+		}
+	}
+	return st
+}
