@@ -321,7 +321,7 @@ func TestChoose(t *testing.T) {
 
 // A content that is changed in every way is what a slice of bytes becomes, and its shares stay as they were.
 func TestContentRandom(t *testing.T) {
-	for _, seed := range seeds(t, 20) {
+	for _, seed := range seeds(t, 8) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		const most = 3 * chunkPages
 		var c content

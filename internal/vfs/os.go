@@ -79,10 +79,15 @@ func (s osFS) open(path string, flag int) (File, error) {
 		return nil, err
 	}
 	f := &osFile{file: file}
-	if err := f.prepare(flag != os.O_RDONLY && !s.buffered); err != nil {
-		return nil, errors.Join(err, file.Close())
+	err = f.prepare(flag != os.O_RDONLY && !s.buffered)
+	if err == nil {
+		return f, nil
 	}
-	return f, nil
+	err = errors.Join(err, file.Close())
+	if flag&os.O_CREATE != 0 { // or Create could not be called again
+		err = errors.Join(err, os.Remove(path))
+	}
+	return nil, err
 }
 
 func (osFS) DiskUsage(path string) (int64, error) {

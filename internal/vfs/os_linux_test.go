@@ -3,6 +3,7 @@ package vfs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -149,6 +150,54 @@ func TestErrorsOfTheSystem(t *testing.T) {
 	}
 	if size, err := f.Size(); size != 0 || err != nil {
 		t.Errorf("and then the size is %d, %v", size, err)
+	}
+}
+
+// Where there is no second descriptor to be had there is no file either, and Create can be called again.
+func TestNoDescriptorLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	next, err := os.Open(os.DevNull)
+	check(t, err)
+	free := uint64(next.Fd())
+	check(t, next.Close())
+	var limit syscall.Rlimit
+	check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: free + 1, Max: limit.Max}))
+	f, createErr := OS.Create(path)
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if createErr == nil { // the folder takes no O_DIRECT, so that one was enough
+		check(t, f.Close())
+		check(t, OS.Remove(path))
+	} else if !errors.Is(createErr, syscall.EMFILE) || !strings.Contains(createErr.Error(), path) {
+		t.Error(createErr)
+	}
+	create(t, OS, path)
+}
+
+func BenchmarkWriteBlocks(b *testing.B) {
+	for _, buffered := range []bool{false, true} {
+		for _, size := range []int{BlockBytes, 64 * BlockBytes} {
+			b.Run(fmt.Sprintf("buffered=%v/%dKiB", buffered, size>>10), func(b *testing.B) {
+				f, err := osFS{buffered: buffered}.Create(filepath.Join(b.TempDir(), "f"))
+				if err != nil {
+					b.Fatal(err)
+				}
+				bufs := [][]byte{pattern(size, 1)}
+				for off := range int64(64) { // written before, which is much faster than not
+					if err := f.WriteBlocks(bufs, off*int64(size)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for i := int64(0); b.Loop(); i++ {
+					if err := f.WriteBlocks(bufs, i%64*int64(size)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := f.Close(); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
 	}
 }
 

@@ -45,7 +45,8 @@ type FS interface {
 	OpenRead(path string) (File, error)
 
 	// Rename gives a file another name in the same folder, and replaces a file of that name. After a power cut
-	// before SyncDir it has the one name or the other, and a file that was replaced may be there again.
+	// before SyncDir it has the one name or the other, and a file that was replaced may be there again. On windows
+	// neither Rename nor Remove takes a file that is open.
 	Rename(from, to string) error
 
 	// Remove removes a file. Before SyncDir it may come back.
