@@ -133,8 +133,8 @@ func (f *memFile) Close() error {
 	return wrap(OpClose, f.path, f.m.failed)
 }
 
-// WriteFile replaces the content of a file, which it creates where it is missing, with its folders. It and all names beside it are
-// durable at once. Neither the hook nor the capacity is asked.
+// WriteFile replaces the content of a file, which it creates where it is missing, with its folders. It and all
+// names beside it are durable at once. Neither the hook nor the capacity is asked.
 func (m *Mem) WriteFile(path string, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
