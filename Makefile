@@ -10,8 +10,8 @@ race: ## the same under the race detector
 lint: ## formatting, vet, staticcheck, in every module
 	.ci/lint
 
-bench: ## boltstore beside raft-boltdb, as ratios
-	cd bench && go run . -runs 9
+bench: ## wal beside its peers and the limit of the disk, as ratios
+	cd bench && go run .
 
 conformance: ## what raft-boltdb, raft-wal and raft.InmemStore fail of the contract, written to docs/CONFORMANCE.md
 	cd bench && go test -run Conformance -update .

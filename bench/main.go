@@ -1,135 +1,138 @@
-// Command bench measures Ballast's engines beside the stores that they replace, in one run on one file system.
+// Command bench measures Ballast's engines beside the stores that they replace, in one run on one file system, and
+// beside the limit: the fastest way there is to make the same bytes durable.
 //
-//	go run . [-runs 5] [-dir FOLDER] [-only TEXT]
+//	go run . [-set wal|bolt] [-only REGEXP] [-stores REGEXP] [-runs 5] [-dir FOLDER] [-seed 1] [-json]
 //
-// For each workload it opens both stores, lets them take turns, and prints the medians, over the runs, of the time of a
-// call, and the ratio of the peer's median to Ballast's: 2.00 says that Ballast takes half the time. A shared machine drifts, so
-// only ratios of one run mean something.
+// The set wal holds the figures that package wal has to reach, the set bolt those of package boltstore.
+//
+// A shared machine drifts, so only ratios of one run mean something. Within a run all stores are open, and they take
+// short turns in an order drawn anew for each round, so that whatever else the machine does meets all alike. A run gives each
+// store the median of its samples; a ratio is that of two such medians, and what is printed is the median, the lowest and the highest
+// ratio of the runs. A ratio that is not reached makes the command fail.
 //
 // It is a module of its own, so that no peer enters the build of somebody who uses Ballast.
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
-	"text/tabwriter"
-	"time"
+	"regexp"
+	"syscall"
 )
 
+// config is what the command line says.
+type config struct {
+	set    string
+	only   *regexp.Regexp // of the names of figures
+	stores *regexp.Regexp // of the names of stores, the limit among them
+	runs   int
+	dir    string
+	seed   uint64
+	json   bool
+}
+
 func main() {
-	runs := flag.Int("runs", 5, "how often each workload is measured on each store; the medians count")
-	dir := flag.String("dir", "", "folder on the file system to measure (default: the system's for temporary files)")
-	only := flag.String("only", "", "measure just the workloads whose name contains this text")
+	var c config
+	var only, stores string
+	flag.StringVar(&c.set, "set", "wal", "the figures of this engine: wal or bolt")
+	flag.StringVar(&only, "only", "", "measure just the figures whose name matches this regular expression")
+	flag.StringVar(&stores, "stores", "", "measure just the stores whose whole name matches; ratios to others are left out")
+	flag.IntVar(&c.runs, "runs", 5, "how often each figure is measured; the medians count")
+	flag.StringVar(&c.dir, "dir", "", "folder on the disk to measure (default: the system's for temporary files, or this one)")
+	flag.Uint64Var(&c.seed, "seed", 1, "what the order of the turns and the entries are drawn from")
+	flag.BoolVar(&c.json, "json", false, "print JSON instead of a table")
 	flag.Parse()
-	if err := run(*runs, *dir, *only); err != nil {
+	err := c.compile(only, stores)
+	if err == nil {
+		err = bench(c)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(runs int, dir, only string) error {
-	if runs < 1 {
-		return fmt.Errorf("-runs is %d; at least 1 is needed", runs)
+// compile checks the flags.
+func (c *config) compile(only, stores string) (err error) {
+	if c.runs < 1 {
+		return fmt.Errorf("-runs is %d; at least 1 is needed", c.runs)
 	}
-	base, err := os.MkdirTemp(dir, "ballast-bench-")
-	if err != nil {
-		return err
+	if sets[c.set] == nil {
+		return fmt.Errorf("-set is %q; there are wal and bolt", c.set)
 	}
-	defer func() { _ = os.RemoveAll(base) }()
-
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(out, "workload\t%s µs\t%s µs\tratio\treach\t\n", peer.name, ours.name)
-	missed := 0
-	for _, w := range workloads {
-		if !strings.Contains(w.name, only) {
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "%s ...\n", w.name)
-		times, err := measure(w, runs, base)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
-		}
-		theirs, mine := median(times[0]), median(times[1])
-		ratio := theirs / mine
-		reach, mark := "", ""
-		if w.reach > 0 {
-			reach = fmt.Sprintf("%.2f", w.reach)
-		}
-		if ratio < w.reach {
-			mark, missed = "missed", missed+1
-		}
-		fmt.Fprintf(out, "%s\t%.2f\t%.2f\t%.2f\t%s\t%s\n", w.name, micros(theirs), micros(mine), ratio, reach, mark)
+	if c.only, err = regexp.Compile(only); err != nil {
+		return fmt.Errorf("-only: %w", err)
 	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	if missed > 0 {
-		return fmt.Errorf("%d figures were not reached", missed)
+	if c.stores, err = regexp.Compile("^(?:" + cmp.Or(stores, ".*") + ")$"); err != nil {
+		return fmt.Errorf("-stores: %w", err)
 	}
 	return nil
 }
 
-// measure returns the time of a call in nanoseconds for each run, the peer's first. Within a run both stores are open, and
-// they take turns, a few calls each, so that whatever else the machine does meets both.
-func measure(w workload, runs int, base string) (times [2][]float64, err error) {
-	for range runs {
-		folder, err := os.MkdirTemp(base, "run-")
-		if err != nil {
-			return times, err
-		}
-		run, err := measureOnce(w, folder)
-		if err != nil {
-			return times, err
-		}
-		for i := range times {
-			times[i] = append(times[i], run[i])
-		}
-		if err := os.RemoveAll(folder); err != nil {
-			return times, err
+// sets are the figures by the engine that has to reach them.
+var sets = map[string][]figure{"wal": walFigures, "bolt": boltFigures}
+
+func bench(c config) error {
+	parent, err := chooseDir(c.dir)
+	if err != nil {
+		return err
+	}
+	base, err := os.MkdirTemp(parent, "ballast-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(base) }()
+	removeWhenInterrupted(base)
+
+	e := &env{dir: base, stores: c.stores, seed: c.seed, shrink: 1}
+	results := []measurement{}
+	for _, f := range sets[c.set] {
+		if c.only.MatchString(f.name) {
+			results = append(results, f.take(e, c.runs))
 		}
 	}
-	return times, nil
+	r := report{Machine: describe(base, c), Figures: results}
+	if c.json {
+		err = r.writeJSON(os.Stdout)
+	} else {
+		err = r.writeTable(os.Stdout)
+	}
+	if missed := r.missed(); missed > 0 {
+		err = errors.Join(err, fmt.Errorf("%d figures were not reached", missed))
+	}
+	return err
 }
 
-func measureOnce(w workload, base string) (ns [2]float64, err error) {
-	var ops [2]func() error
-	for i, o := range []opener{peer, ours} {
-		folder := filepath.Join(base, o.name)
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return ns, err
-		}
-		op, closeStore, err := w.start(o, folder)
+// chooseDir returns the folder that was asked for, or one that is on a disk.
+func chooseDir(asked string) (string, error) {
+	candidates := []string{asked}
+	if asked == "" {
+		candidates = []string{os.TempDir(), "."}
+	}
+	for _, dir := range candidates {
+		abs, err := filepath.Abs(dir)
 		if err != nil {
-			return ns, fmt.Errorf("%s: %w", o.name, err)
+			return "", err
 		}
-		defer func() { err = errors.Join(err, closeStore()) }()
-		ops[i] = op
-	}
-	var blocks [2][]float64
-	for block := range w.blocks {
-		for turn := range 2 {
-			i := (block + turn) % 2
-			start := time.Now()
-			for range w.calls {
-				if err := ops[i](); err != nil {
-					return ns, err
-				}
-			}
-			blocks[i] = append(blocks[i], float64(time.Since(start))/float64(w.calls))
+		if fs := fileSystem(abs); fs.kind != "tmpfs" && fs.kind != "ramfs" {
+			return abs, nil
 		}
 	}
-	return [2]float64{median(blocks[0]), median(blocks[1])}, nil
+	return "", fmt.Errorf("%v is in memory; give a folder on a disk with -dir", candidates)
 }
 
-func median(v []float64) float64 {
-	sorted := slices.Sorted(slices.Values(v))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+// removeWhenInterrupted leaves nothing behind of a run that somebody stops.
+func removeWhenInterrupted(base string) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-stop
+		_ = os.RemoveAll(base)
+		os.Exit(130)
+	}()
 }
-
-func micros(ns float64) float64 { return ns / float64(time.Microsecond) }
