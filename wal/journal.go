@@ -250,7 +250,10 @@ func (j *journal) loadIndex(seg *segment) error {
 		return err
 	}
 	r := &reader{seg: seg, f: f}
-	runs := readIndex(r, parseMarker(b[markerOffset:], seg.seed, seg.size))
+	var runs []indexedRun
+	if m := parseMarker(b[markerOffset:], seg.seed, seg.size); m.state == markerSealed {
+		runs = readIndex(r, m) // another marker's is older than the segment's end
+	}
 	if runs == nil {
 		if runs, err = scanIndex(r, seg.end); err != nil {
 			return err

@@ -417,7 +417,7 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 	return err
 }
 
-// format writes what a new segment begins with, and its first zeros.
+// format writes a segment's first zeros and what it begins with.
 func (k *keeper) format(seg *segment, whole bool) error {
 	if err := seg.rw.Truncate(seg.size); err != nil {
 		return noSpace(fmt.Errorf("wal: sizing a segment: %w", err))
@@ -429,16 +429,17 @@ func (k *keeper) format(seg *segment, whole bool) error {
 	if err := seg.rw.Allocate(0, n); err != nil {
 		return noSpace(fmt.Errorf("wal: allocating a segment: %w", err))
 	}
-	b := alignedBytes(framesOffset)
-	putHeader(b, seg.header)
-	if err := seg.rw.WriteBlocks([][]byte{b}, 0); err != nil {
-		return noSpace(fmt.Errorf("wal: writing the header of a segment: %w", err))
-	}
 	seg.zeroed.Store(framesOffset)
 	if whole { // a new file for one frame: what is allocated reads as zeros, and writing them would double the work
 		seg.zeroed.Store(seg.size)
 	} else if err := k.zero(seg, n-framesOffset); err != nil {
 		return err
+	}
+	// The header comes after the zeros: its identity must not meet what another one left behind.
+	b := alignedBytes(framesOffset)
+	putHeader(b, seg.header)
+	if err := seg.rw.WriteBlocks([][]byte{b}, 0); err != nil {
+		return noSpace(fmt.Errorf("wal: writing the header of a segment: %w", err))
 	}
 	if err := seg.rw.Sync(); err != nil {
 		return noSpace(fmt.Errorf("wal: syncing a segment: %w", err))
