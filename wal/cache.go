@@ -2,7 +2,8 @@ package wal
 
 import (
 	"sync/atomic"
-	"unsafe"
+
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // Segments are cached in blocks of this size: what is read in order comes in preads that are worth their
@@ -48,7 +49,7 @@ func (c *cache) take() *cacheBlock {
 		}
 	}
 	c.count++
-	return &cacheBlock{data: alignedBytes(cacheBlockBytes)}
+	return &cacheBlock{data: vfs.AlignedBytes(cacheBlockBytes)}
 }
 
 // evict takes a block out of its table that was not used since the hand passed last.
@@ -120,15 +121,4 @@ func (c *cache) forget(seg *segment) {
 			c.give(b)
 		}
 	}
-}
-
-// alignedBytes returns n bytes that begin at a multiple of blockBytes.
-func alignedBytes(n int) []byte {
-	b := make([]byte, n)
-	if uintptr(unsafe.Pointer(unsafe.SliceData(b)))%blockBytes == 0 {
-		return b // large ones always are
-	}
-	b = make([]byte, n+blockBytes)
-	skip := blockBytes - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))%blockBytes)
-	return b[skip : skip+n : skip+n]
 }

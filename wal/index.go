@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"math"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -13,12 +14,66 @@ type run struct {
 	first, last uint64
 	seg         *segment
 
-	// offs[i] is the offset of entry first+i in seg, in units of 8 bytes. It is nil until the index of a segment that
-	// was there when the log was opened is needed.
-	offs []uint32
+	// Where the entries are in seg, in units of 8 bytes: offs[i] is that of entry first+i, or packed has it, at
+	// position skip+i. Both are nil until the index of a segment that was there when the log was opened is needed.
+	offs   []uint32
+	packed *packedOffsets
+	skip   uint64
 }
 
 func (r *run) count() int64 { return int64(r.last - r.first + 1) }
+
+// loaded reports whether it is known where the entries are.
+func (r *run) loaded() bool { return r.offs != nil || r.packed != nil }
+
+// offset returns the offset of entry first+i in bytes; 0 where the segment's index has none.
+func (r *run) offset(i uint64) int64 {
+	if r.packed != nil {
+		return int64(r.packed.at(r.skip+i)) << 3
+	}
+	return int64(r.offs[i]) << 3
+}
+
+// pack makes offsets that grow no more take about half the memory.
+func (r *run) pack() {
+	if r.offs == nil {
+		return
+	}
+	if p := pack(r.offs); p != nil {
+		r.offs, r.packed, r.skip = nil, p, 0
+		return
+	}
+	r.offs = slices.Clone(r.offs)
+}
+
+// packedOffsets are offsets of which each is close behind the first one of its group. They are never changed.
+type packedOffsets struct {
+	bases  []uint32 // of each group of packedGroup
+	deltas []uint16 // from the base
+}
+
+const packedGroup = 32
+
+// pack returns nil for offsets that lie too far apart, which are few, or in no order.
+func pack(offs []uint32) *packedOffsets {
+	p := &packedOffsets{
+		bases:  make([]uint32, 0, (len(offs)+packedGroup-1)/packedGroup),
+		deltas: make([]uint16, len(offs)),
+	}
+	for i, off := range offs {
+		if i%packedGroup == 0 {
+			p.bases = append(p.bases, off)
+		}
+		base := p.bases[i/packedGroup]
+		if off < base || off-base > math.MaxUint16 {
+			return nil
+		}
+		p.deltas[i] = uint16(off - base)
+	}
+	return p
+}
+
+func (p *packedOffsets) at(i uint64) uint32 { return p.bases[i/packedGroup] + uint32(p.deltas[i]) }
 
 // group is the state of one raft group.
 type group struct {
@@ -91,8 +146,7 @@ func (g *group) remove(low, high uint64) {
 		}
 		r.seg.live -= int64(r.last - low + 1)
 		// What is appended next may take the place of what is cut off here.
-		r.offs = sliced(r.offs, 0, low-r.first)
-		r.last = low - 1
+		r.cut(0, low-r.first)
 		i++
 	}
 	j := i
@@ -103,8 +157,7 @@ func (g *group) remove(low, high uint64) {
 	if j < len(g.runs) && g.runs[j].first <= high { // its end stays
 		r := &g.runs[j]
 		r.seg.live -= int64(high - r.first + 1)
-		r.offs = sliced(r.offs, high+1-r.first, uint64(len(r.offs)))
-		r.first = high + 1
+		r.cut(high+1-r.first, uint64(r.count()))
 	}
 	g.runs = slices.Delete(g.runs, i, j)
 }
@@ -113,17 +166,20 @@ func (g *group) remove(low, high uint64) {
 func (g *group) split(i int, low, high uint64) {
 	r := &g.runs[i]
 	r.seg.live -= int64(high - low + 1)
-	right := run{first: high + 1, last: r.last, seg: r.seg, offs: sliced(r.offs, high+1-r.first, uint64(len(r.offs)))}
-	r.offs = slices.Clip(sliced(r.offs, 0, low-r.first)) // or an append would write into the right half
-	r.last = low - 1
+	right := *r
+	right.cut(high+1-r.first, uint64(r.count()))
+	r.cut(0, low-r.first)
+	r.offs = slices.Clip(r.offs) // or an append would write into the right half
 	g.runs = slices.Insert(g.runs, i+1, right)
 }
 
-func sliced(offs []uint32, from, to uint64) []uint32 {
-	if offs == nil {
-		return nil
+// cut leaves the entries at positions from to to-1 of a run.
+func (r *run) cut(from, to uint64) {
+	r.first, r.last = r.first+from, r.first+to-1
+	if r.offs != nil {
+		r.offs = r.offs[from:to]
 	}
-	return offs[from:to]
+	r.skip += from
 }
 
 // lowerCommit keeps the commit index at or below the last index.

@@ -199,7 +199,7 @@ func (w *writer) loadEnd() error {
 func (w *writer) settle(lastStart int64) error {
 	seg := w.seg
 	from, to := roundDown(lastStart, blockBytes), roundUp(seg.end, blockBytes)
-	b := alignedBytes(int(to - from))
+	b := vfs.AlignedBytes(int(to - from))
 	if err := readFull(seg, seg.rw, b[:seg.end-from], from); err != nil {
 		return err
 	}
@@ -268,8 +268,10 @@ func (j *journal) loadIndex(seg *segment) error {
 	}
 	for _, g := range j.groups {
 		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == seg && r.offs == nil {
+			if r := &g.runs[i]; r.seg == seg && !r.loaded() {
 				r.offs = make([]uint32, r.count())
+			} else if r.seg == seg {
+				r.pack()
 			}
 		}
 	}

@@ -267,7 +267,7 @@ func (k *keeper) stepBytes(ahead int64) int64 {
 	return smallStep
 }
 
-var zeros = sync.OnceValue(func() []byte { return alignedBytes(largeStep) })
+var zeros = sync.OnceValue(func() []byte { return vfs.AlignedBytes(largeStep) })
 
 // zero makes the n bytes behind seg.zeroed allocated, written and zero. The caller holds k.work.
 func (k *keeper) zero(seg *segment, n int64) error {
@@ -436,7 +436,7 @@ func (k *keeper) format(seg *segment, whole bool) error {
 		return err
 	}
 	// The header comes after the zeros: its identity must not meet what another one left behind.
-	b := alignedBytes(framesOffset)
+	b := vfs.AlignedBytes(framesOffset)
 	putHeader(b, seg.header)
 	if err := seg.rw.WriteBlocks([][]byte{b}, 0); err != nil {
 		return noSpace(fmt.Errorf("wal: writing the header of a segment: %w", err))
@@ -549,7 +549,7 @@ func (k *keeper) writeIndex(seg *segment) error {
 	offset := roundUp(m.end, blockBytes)
 	frame := encodeFrame(records, m.sequence+1, seg.seed, offset)
 	if n := roundUp(int64(len(frame)), blockBytes); offset+n <= seg.size {
-		b := alignedBytes(int(n))
+		b := vfs.AlignedBytes(int(n))
 		copy(b, frame)
 		err := seg.rw.Allocate(offset, n)
 		if err == nil {
@@ -565,7 +565,7 @@ func (k *keeper) writeIndex(seg *segment) error {
 	return writeMarker(seg.rw, seg, m)
 }
 
-// release closes a segment for writing and gives back what its growing index has too much.
+// release closes a segment for writing, and its index grows no more.
 func (k *keeper) release(seg *segment) {
 	k.j.handles.release(seg)
 	k.mu.Lock()
@@ -575,8 +575,8 @@ func (k *keeper) release(seg *segment) {
 	defer k.j.mu.Unlock()
 	for _, g := range k.j.groups {
 		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == seg && cap(r.offs) > len(r.offs)+len(r.offs)/16 {
-				r.offs = slices.Clip(slices.Clone(r.offs))
+			if r := &g.runs[i]; r.seg == seg {
+				r.pack()
 			}
 		}
 	}

@@ -33,7 +33,7 @@ type Options struct {
 	// bytes; 0 is 64 MiB. At most 1 GiB.
 	MaxEntryBytes int
 
-	// CacheBytes bounds the memory for what was just written and for what is read in order, in bytes; 0 is 16
+	// CacheBytes bounds the memory for what was just written and for what is read in order, in bytes; 0 is 32
 	// MiB. It is at least 1 MiB. A larger batch takes more while it is written.
 	CacheBytes int64
 
@@ -59,7 +59,7 @@ const (
 	defaultSegmentBytes = 64 << 20
 	minSegmentBytes     = 1 << 20
 	maxSegmentBytes     = 32 << 30 // offsets are stored in 4 bytes, in units of 8
-	defaultCacheBytes   = 16 << 20
+	defaultCacheBytes   = 32 << 20
 	minCacheBytes       = 1 << 20
 	defaultOpenFiles    = 64
 	maxMaxEntryBytes    = 1 << 30

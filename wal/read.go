@@ -23,8 +23,8 @@ func (j *journal) get(g *group, index uint64, out *raft.Log) error {
 		j.mu.RUnlock()
 		return raft.ErrLogNotFound
 	}
-	if r.offs != nil {
-		off := int64(r.offs[index-r.first]) << 3
+	if r.loaded() {
+		off := r.offset(index - r.first)
 		if b := cached(r.seg, off, recordHeaderBytes); b != nil {
 			rest := b.data[off&cacheBlockMask:]
 			if n := recordLength(rest); n != 0 && n <= int64(len(rest)) {
@@ -109,11 +109,11 @@ func (j *journal) locate(g *group, index uint64) (at location, err error) {
 			return at, raft.ErrLogNotFound
 		}
 		at.seg = r.seg
-		if r.offs != nil {
+		if r.loaded() {
 			i := index - r.first
-			at.off = int64(r.offs[i]) << 3
-			if i+1 < uint64(len(r.offs)) {
-				at.hint = int64(r.offs[i+1])<<3 - at.off
+			at.off = r.offset(i)
+			if index < r.last {
+				at.hint = r.offset(i+1) - at.off
 			}
 			j.mu.RUnlock()
 			return at, r.seg.readable(at.off)
@@ -246,7 +246,12 @@ func (j *journal) loadBlock(seg *segment, off int64, p []byte) error {
 	copy(p, b.data[off-start:])
 	j.mu.Lock()
 	j.cache.link(b, seg, start>>cacheBlockShift)
+	end := seg.end
 	j.mu.Unlock()
+	// Not the block that is written now: the page cache would have to drop it again.
+	if next := start + cacheBlockBytes; next+cacheBlockBytes <= end {
+		f.Prefetch(next, cacheBlockBytes)
+	}
 	return nil
 }
 

@@ -349,7 +349,7 @@ func assign(g *group, seg *segment, first uint64, offs []uint32) {
 	last := first + uint64(len(offs)) - 1
 	for i := g.at(first); i < len(g.runs) && g.runs[i].first <= last; i++ {
 		r := &g.runs[i]
-		if r.seg != seg || r.offs != nil && !slices.Contains(r.offs, 0) {
+		if r.seg != seg || r.packed != nil {
 			continue
 		}
 		if r.first >= first && r.last <= last {
@@ -377,7 +377,7 @@ func (rec *recovery) group(id uint64) *group {
 func (rec *recovery) finish(numbers []uint64) error {
 	for _, g := range rec.groups {
 		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == rec.tail && r.offs == nil {
+			if r := &g.runs[i]; r.seg == rec.tail && !r.loaded() {
 				r.offs = make([]uint32, r.count()) // not in the index, so not to be found
 			}
 		}

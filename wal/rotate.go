@@ -120,9 +120,9 @@ func (j *journal) indexRecords(seg *segment) (records []record, bytes int64) {
 			if r.seg != seg {
 				continue
 			}
-			offs := make([]byte, 0, 4*len(r.offs))
-			for _, off := range r.offs {
-				offs = binary.LittleEndian.AppendUint32(offs, off)
+			offs := make([]byte, 0, 4*r.count())
+			for i := range uint64(r.count()) {
+				offs = binary.LittleEndian.AppendUint32(offs, uint32(r.offset(i)>>3))
 			}
 			records = append(records, record{kind: recordIndex, group: id, a: r.first, second: offs, raw: uint32(len(offs))})
 			bytes += padded(recordHeaderBytes + int64(len(offs)))
@@ -167,7 +167,7 @@ func (w *writer) mark(state byte) error {
 }
 
 func writeMarker(f vfs.File, seg *segment, m marker) error {
-	b := alignedBytes(blockBytes)
+	b := vfs.AlignedBytes(blockBytes)
 	putMarker(b, m, seg.seed)
 	if err := f.WriteBlocks([][]byte{b}, markerOffset); err != nil {
 		return fmt.Errorf("wal: writing the marker of %s: %w", seg.path, err)

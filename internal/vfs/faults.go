@@ -205,6 +205,9 @@ func (f *faultyFile) Allocate(off, n int64) error {
 	return f.faults.do(OpAllocate, f.path, func() error { return f.file.Allocate(off, n) })
 }
 
+// Prefetch cannot fail.
+func (f *faultyFile) Prefetch(off, n int64) { f.file.Prefetch(off, n) }
+
 func (f *faultyFile) Truncate(size int64) error {
 	return f.faults.do(OpTruncate, f.path, func() error { return f.file.Truncate(size) })
 }

@@ -95,6 +95,9 @@ func (f *memFile) Allocate(off, n int64) error {
 	})
 }
 
+// Prefetch does nothing.
+func (f *memFile) Prefetch(int64, int64) {}
+
 func (f *memFile) Truncate(size int64) error {
 	if size < 0 {
 		return wrap(OpTruncate, f.path, syscall.EINVAL)

@@ -108,6 +108,12 @@ func (f *osFile) Allocate(off, n int64) error {
 	return &fs.PathError{Op: "allocate", Path: f.file.Name(), Err: err}
 }
 
+// Prefetch begins to read into the page cache.
+func (f *osFile) Prefetch(off, n int64) {
+	_ = unix.Fadvise(int(f.file.Fd()), off, n, unix.FADV_WILLNEED) // it is advice
+	runtime.KeepAlive(f.file)
+}
+
 // Sync is fdatasync, which leaves out the times of the file only: the size and whatever else is needed to read
 // the content back are made durable.
 func (f *osFile) Sync() error {

@@ -32,6 +32,9 @@ func (f *osFile) Allocate(off, n int64) error {
 	return f.grow(off + n)
 }
 
+// Prefetch leaves reading ahead to the platform.
+func (f *osFile) Prefetch(int64, int64) {}
+
 // Sync reaches the disk itself on every platform: os.File.Sync is F_FULLFSYNC on darwin.
 func (f *osFile) Sync() error { return f.file.Sync() }
 

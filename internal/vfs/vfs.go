@@ -80,6 +80,9 @@ type File interface {
 	// was, but the file may be longer and a part of the range may be allocated.
 	Allocate(off, n int64) error
 
+	// Prefetch says that n bytes from off will be read soon. It waits for nothing and never fails.
+	Prefetch(off, n int64)
+
 	// Truncate sets the size of the file in bytes. What is new reads as zeros and takes no space.
 	Truncate(size int64) error
 
