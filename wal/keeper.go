@@ -151,7 +151,7 @@ func (k *keeper) halt() {
 	k.drop()
 }
 
-// drop closes the file of the next segment. Nothing in it is needed.
+// drop closes the file of the next segment, which holds nothing, and forgets it.
 func (k *keeper) drop() {
 	if k.next != nil {
 		_ = k.next.rw.Close()
@@ -332,19 +332,11 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 		return nil, fmt.Errorf("wal: a batch needs a segment of %d bytes, the most is %d; split it", size, maxSegmentBytes)
 	}
 	for {
-		k.mu.Lock()
-		next := k.next
-		k.mu.Unlock()
-		if next == nil || next.size < size {
-			k.work.Lock()
-			err := k.prepare(size)
-			k.work.Unlock()
-			if err != nil {
-				return nil, err
-			}
-			continue
+		next, err := k.atLeast(size)
+		if err != nil {
+			return nil, err
 		}
-		err := k.ready(next, end, entries)
+		err = k.ready(next, end, entries)
 		k.mu.Lock()
 		current := k.next == next // and not replaced meanwhile
 		if current && err == nil {
@@ -355,6 +347,30 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 			return next, err
 		}
 	}
+}
+
+// atLeast returns a next segment of at least size bytes, and prepares one when there is none.
+func (k *keeper) atLeast(size int64) (*segment, error) {
+	suits := func() *segment {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.next != nil && k.next.size >= size {
+			return k.next
+		}
+		return nil
+	}
+	if next := suits(); next != nil {
+		return next, nil
+	}
+	k.work.Lock()
+	defer k.work.Unlock()
+	if next := suits(); next != nil { // the keeper was at it
+		return next, nil
+	}
+	if err := k.prepare(size); err != nil {
+		return nil, err
+	}
+	return suits(), nil
 }
 
 // settled reports whether the tail has its first frame, so that there may be a next segment.
@@ -395,26 +411,30 @@ func (k *keeper) nextNumber() uint64 {
 func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error {
 	seg.rw = f
 	err := k.format(seg, whole)
-	k.mu.Lock()
-	old := k.next
-	k.next = nil // or it could be taken just when its file is replaced
-	if err == nil && seg.number != k.last+1 {
-		err = errors.New("wal: the log went on meanwhile")
-	}
-	k.mu.Unlock()
-	if err == nil {
-		err = k.rename(tmp, seg.path)
+	if e := f.Close(); err == nil && e != nil { // no platform minds the renaming of a closed file
+		err = fmt.Errorf("wal: closing a segment: %w", e)
 	}
 	if err != nil {
-		_ = f.Close() // it is not used
-		seg = old
-	} else if old != nil {
-		_ = old.rw.Close() // neither is this
+		return err
+	}
+	k.mu.Lock()
+	if seg.number != k.last+1 {
+		k.mu.Unlock()
+		return errors.New("wal: the log went on meanwhile")
+	}
+	// It could be taken just when its file is replaced.
+	k.drop()
+	k.mu.Unlock()
+	if err := k.rename(tmp, seg.path); err != nil {
+		return err
+	}
+	if seg.rw, err = k.j.fs.Open(seg.path); err != nil {
+		return fmt.Errorf("wal: opening a segment: %w", err)
 	}
 	k.mu.Lock()
 	k.next = seg
 	k.mu.Unlock()
-	return err
+	return nil
 }
 
 // format writes a segment's first zeros and what it begins with.

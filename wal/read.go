@@ -33,7 +33,10 @@ func (j *journal) get(g *group, index uint64, out *raft.Log) error {
 				}
 				err := decode(r.seg, off, rest[:n], g.id, index, out)
 				j.mu.RUnlock()
-				return err
+				if err != nil { // the slow way finds out why
+					return j.getSlowly(g, index, out)
+				}
+				return nil
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
@@ -68,7 +67,7 @@ func (rec *recovery) list() (numbers []uint64, err error) {
 	for _, name := range names {
 		if number, ok := segmentNumber(name); ok {
 			numbers = append(numbers, number)
-		} else if strings.HasSuffix(name, ".tmp") {
+		} else if name == nextName {
 			rec.garbage = append(rec.garbage, name)
 		} else if name == "wal-meta.db" || name == "MANIFEST" {
 			return nil, fmt.Errorf("%w: %s holds %s, of another log store; choose a directory of its own", ballast.ErrForeign, rec.dir, name)

@@ -199,6 +199,7 @@ func (w *writer) writeAll(batch []*request) error {
 	}
 	w.publish(batch)
 	w.calls.Add(uint64(len(batch)))
+	w.compressor.trim()
 	if rotated != nil {
 		w.j.keeper.seal(rotated)
 	}
