@@ -80,21 +80,24 @@ var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxMaxEntryBytes))
 })
 
-// logOf returns the entry of a record, with memory of its own. The checksum was verified.
-func logOf(r *record) (l raft.Log, err error) {
-	l.Index, l.Term, l.Type = r.a, r.b, raft.LogType(r.logType)
-	l.AppendedAt = time.Unix(int64(r.c), int64(r.nanos)).UTC()
-	if r.flags&flagExtensions != 0 {
-		l.Extensions = append([]byte{}, r.first...)
-	}
+// fill sets out to the entry of a record, with memory of its own; not after an error. The checksum was verified.
+func fill(out *raft.Log, r *record) (err error) {
+	var data, extensions []byte
 	switch {
 	case r.flags&flagData == 0:
 	case r.flags&(flagS2|flagZstd) != 0:
-		l.Data, err = decompress(r)
+		if data, err = decompress(r); err != nil {
+			return err
+		}
 	default:
-		l.Data = append([]byte{}, r.second...)
+		data = append([]byte{}, r.second...)
 	}
-	return l, err
+	if r.flags&flagExtensions != 0 {
+		extensions = append([]byte{}, r.first...)
+	}
+	*out = raft.Log{Index: r.a, Term: r.b, Type: raft.LogType(r.logType), Data: data, Extensions: extensions,
+		AppendedAt: time.Unix(int64(r.c), int64(r.nanos)).UTC()}
+	return nil
 }
 
 // decompress takes no more memory than what the compressed data itself says it needs, and the record agrees with.

@@ -60,14 +60,12 @@ func decode(seg *segment, off int64, b []byte, group, index uint64, out *raft.Lo
 	if err == nil && (r.kind != recordEntry || r.group != group || r.a != index) {
 		err = fmt.Errorf("there is record %d of group %d and index %d in its place", r.kind, r.group, r.a)
 	}
-	var l raft.Log
 	if err == nil {
-		l, err = logOf(&r)
+		err = fill(out, &r)
 	}
 	if err != nil {
 		return &ballast.CorruptionError{Path: seg.path, Offset: off, Index: index, Err: err}
 	}
-	*out = l
 	return nil
 }
 
