@@ -28,7 +28,13 @@ func memOptions(fsys vfs.FS) *Options {
 // openMem opens the log on fsys with memOptions, and closes it when the test ends.
 func openMem(t testing.TB, fsys vfs.FS) *Store {
 	t.Helper()
-	s, err := Open(dataDir, memOptions(fsys))
+	return openWith(t, memOptions(fsys))
+}
+
+// openWith is openMem with other options.
+func openWith(t testing.TB, opts *Options) *Store {
+	t.Helper()
+	s, err := Open(dataDir, opts)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -287,11 +293,22 @@ type testLog struct {
 	fs    vfs.FS
 	rng   *rand.Rand
 	model *model
+
+	// change makes other options of memOptions; nil leaves them.
+	change func(*Options)
 }
 
 func newTestLog(t testing.TB, fsys vfs.FS, seed uint64) *testLog {
 	t.Helper()
-	return &testLog{Store: openMem(t, fsys), t: t, fs: fsys, rng: random(seed), model: newModel()}
+	return newTestLogWith(t, fsys, seed, nil)
+}
+
+// newTestLogWith is newTestLog with other options, also at each later opening.
+func newTestLogWith(t testing.TB, fsys vfs.FS, seed uint64, change func(*Options)) *testLog {
+	t.Helper()
+	l := &testLog{t: t, fs: fsys, rng: random(seed), model: newModel(), change: change}
+	l.open()
+	return l
 }
 
 // fill appends n entries of size bytes in one batch.
@@ -359,5 +376,9 @@ func (l *testLog) abandon() {
 // open opens the log again, on the file system where it was.
 func (l *testLog) open() {
 	l.t.Helper()
-	l.Store = openMem(l.t, l.fs)
+	opts := memOptions(l.fs)
+	if l.change != nil {
+		l.change(opts)
+	}
+	l.Store = openWith(l.t, opts)
 }
