@@ -18,6 +18,7 @@ const (
 type cacheBlock struct {
 	data []byte // cacheBlockBytes, aligned for direct writes
 
+	from int      // what lies before is not there
 	seg  *segment // nil while it is in no segment's table
 	no   int64    // its number in the segment
 	used atomic.Bool
@@ -64,6 +65,7 @@ func (c *cache) evict() *cacheBlock {
 			continue
 		}
 		c.unlink(c.hand)
+		b.from = 0
 		return b
 	}
 	return nil
@@ -80,8 +82,12 @@ func (c *cache) unlink(i int) {
 	c.ring = c.ring[:last]
 }
 
-// link puts a taken block into a segment's table. What is there stays there.
+// link puts a taken block into a segment's table. What is there stays there, and gets what it has not.
 func (c *cache) link(b *cacheBlock, seg *segment, no int64) {
+	if old := seg.blocks[no]; old != nil && old.from > 0 && b.from == 0 {
+		copy(old.data[:old.from], b.data)
+		old.from = 0
+	}
 	if seg.blocks[no] != nil || seg.freed {
 		c.give(b)
 		return
@@ -94,6 +100,7 @@ func (c *cache) link(b *cacheBlock, seg *segment, no int64) {
 
 // give returns a taken block, and lets go of blocks above the limit.
 func (c *cache) give(b *cacheBlock) {
+	b.from = 0
 	if c.count > c.limit {
 		c.count--
 		return

@@ -44,6 +44,6 @@
 //	keeper.go               the background
 //	index.go segment.go     where entries are
 //	read.go cache.go        the path of a read
-//	recover.go scan.go      what a directory holds
+//	recover.go scan.go load.go   what a directory holds
 //	readonly.go             reading a log that somebody else writes
 package wal

@@ -104,7 +104,7 @@ func parseHeader(b []byte) (h header, err error) {
 //	32  8  its length
 //	40  8  offset up to which the segment holds zeros behind its last frame
 //	48  8  identity of the next segment, when sealed
-//	56  8  zero
+//	56  8  offset of the last frame, when that is a checkpoint, 0 otherwise
 //
 // Sequence number and offset are lower bounds: a segment that ends before them has lost something. A marker of
 // zeros says nothing.
@@ -126,6 +126,7 @@ type marker struct {
 	indexLength int64
 	zeroed      int64
 	successor   uint64
+	checkpoint  int64
 }
 
 func putMarker(b []byte, m marker, seed uint32) {
@@ -137,6 +138,7 @@ func putMarker(b []byte, m marker, seed uint32) {
 	binary.LittleEndian.PutUint64(b[32:], uint64(m.indexLength))
 	binary.LittleEndian.PutUint64(b[40:], uint64(m.zeroed))
 	binary.LittleEndian.PutUint64(b[48:], m.successor)
+	binary.LittleEndian.PutUint64(b[56:], uint64(m.checkpoint))
 	binary.LittleEndian.PutUint32(b, crc32.Update(seed, castagnoli, b[4:markerBytes])^place(markerOffset))
 }
 
@@ -153,8 +155,9 @@ func parseMarker(b []byte, seed uint32, size int64) (m marker) {
 	m.indexLength = int64(binary.LittleEndian.Uint64(b[32:]))
 	m.zeroed = int64(binary.LittleEndian.Uint64(b[40:]))
 	m.successor = binary.LittleEndian.Uint64(b[48:])
+	m.checkpoint = int64(binary.LittleEndian.Uint64(b[56:]))
 	if m.state > markerSealed || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
-		!within(0, m.indexOffset, size) || !within(0, m.indexLength, size-m.indexOffset) {
+		!within(0, m.indexOffset, size) || !within(0, m.indexLength, size-m.indexOffset) || !within(0, m.checkpoint, m.end) {
 		return marker{}
 	}
 	return m
@@ -275,7 +278,7 @@ const (
 	recordDelete  = 3 // entries a to b are deleted, the commit index is at most the last index
 	recordCommit  = 4 // the commit index is a, at most the last index
 	recordLink    = 5 // the segment before: number a, last sequence number b, end c, identity
-	recordSegment = 6 // a segment with live entries: number a, last sequence number b, end c, identity, entries stored in it
+	recordSegment = 6 // a segment with live entries: number a, last sequence number b, end c, identity, entries stored in it, size
 	recordRuns    = 7 // live entries of the group and its commit index a: (segment number, first, last) for each run
 	recordIndex   = 8 // entries of the group in this segment from index a: their offsets in units of 8 bytes
 	recordMoved   = 9 // reserved: an entry that was moved from another segment
@@ -360,6 +363,9 @@ func splitRecord(b []byte) (r record, err error) {
 	}
 	return r, nil
 }
+
+// segmentRefBytes is the second part of a recordSegment: identity, entries stored, size.
+const segmentRefBytes = 24
 
 // liveRun is one element of a recordRuns: 24 bytes.
 type liveRun struct{ segment, first, last uint64 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/raft-ballast/ballast"
@@ -54,8 +55,8 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 	if j.writer.compressor, err = newCompressor(opts.Compression); err != nil {
 		return nil, err
 	}
-	if err := j.fs.MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("wal: %w", err)
+	if err := j.makeDir(); err != nil {
+		return nil, err
 	}
 	if j.lock, err = j.fs.Lock(filepath.Join(dir, lockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
@@ -72,6 +73,18 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 	return j, nil
 }
 
+// makeDir sees to a folder with a durable name. One that holds a log has that.
+func (j *journal) makeDir() error {
+	names, err := j.fs.List(j.dir)
+	if err == nil && slices.ContainsFunc(names, func(name string) bool { _, ok := segmentNumber(name); return ok }) {
+		return nil
+	}
+	if err := j.fs.MkdirAll(j.dir); err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	return nil
+}
+
 // begin brings the directory into a state in which the log can be written.
 func (j *journal) begin() error {
 	rec, err := recoverLog(j.fs, j.dir, true)
@@ -84,6 +97,9 @@ func (j *journal) begin() error {
 		}
 	}
 	if seg := rec.unused; seg != nil && (rec.tail == nil || seg.size != j.opts.SegmentBytes) {
+		if rec.unusedFile != nil {
+			_ = rec.unusedFile.Close() // nothing was written
+		}
 		if err := j.fs.Remove(seg.path); err != nil {
 			return fmt.Errorf("wal: removing an unused segment: %w", err)
 		}
@@ -128,12 +144,8 @@ func (j *journal) resume(rec *recovery) error {
 	seg.rw = rec.file
 	w.take(seg)
 	w.sequence = rec.sequence
-	if m := rec.marker; m.end == seg.end && m.sequence == rec.sequence {
-		w.indexOffset, w.indexLength = m.indexOffset, m.indexLength
-		if m.indexOffset != 0 {
-			w.indexed = seg.end
-		}
-	}
+	w.marked = rec.marker
+	j.useNext(rec)
 	if err := w.loadEnd(); err != nil {
 		return err
 	}
@@ -148,45 +160,45 @@ func (j *journal) resume(rec *recovery) error {
 			return err
 		}
 	}
-	if err := w.mark(markerOpen); err != nil {
-		return err
+	if rec.clean {
+		return nil
 	}
-	if err := j.useNext(rec.unused, rec.clean); err != nil {
-		return err
+	if seg := rec.unused; seg != nil {
+		if err := k.recycle(seg); err != nil && !errors.Is(err, ballast.ErrNoSpace) {
+			return err
+		}
 	}
 	return j.sealBefore(rec)
 }
 
 // useNext goes on with the segment that was prepared to follow. In a log that was not closed what is left of a first
-// write that did not end may be in it, so then it is made anew, from its own space.
-func (j *journal) useNext(seg *segment, clean bool) (err error) {
-	if seg == nil {
-		return nil
+// write that did not end may be in it, so then it is made anew later, from its own space.
+func (j *journal) useNext(rec *recovery) {
+	seg, f := rec.unused, rec.unusedFile
+	switch {
+	case seg == nil:
+	case rec.clean:
+		seg.rw = f
+		seg.zeroed.Store(framesOffset + firstZeros) // at least, or it had no name
+		j.keeper.next = seg
+	default:
+		_ = f.Close() // nothing was written
 	}
-	if !clean {
-		if err := j.keeper.recycle(seg); err != nil && !errors.Is(err, ballast.ErrNoSpace) {
-			return err
-		}
-		return nil
-	}
-	if seg.rw, err = j.fs.Open(seg.path); err != nil {
-		return fmt.Errorf("wal: opening a segment: %w", err)
-	}
-	seg.zeroed.Store(framesOffset + firstZeros) // at least, or it had no name
-	j.keeper.next = seg
-	return nil
 }
 
-// loadEnd reads the block that the next frame begins in.
+// loadEnd reads what was written of the block of the disk that the next frame begins in.
 func (w *writer) loadEnd() error {
 	j, seg := w.j, w.seg
-	start := roundDown(seg.end, cacheBlockBytes)
+	start, from := roundDown(seg.end, cacheBlockBytes), roundDown(seg.end, blockBytes)
 	b := j.cache.take()
-	n := roundUp(seg.end-start, blockBytes)
-	if err := readFull(seg, seg.rw, b.data[:n], start); err != nil {
-		return err
+	b.from = int(from - start)
+	if seg.end > from {
+		block := b.data[b.from:][:blockBytes]
+		if err := readFull(seg, seg.rw, block, from); err != nil {
+			return err
+		}
+		clear(block[seg.end-from:])
 	}
-	clear(b.data[seg.end-start : n])
 	j.cache.link(b, seg, start>>cacheBlockShift)
 	b.writing = true
 	w.cur = b
@@ -217,64 +229,19 @@ func (w *writer) settle(lastStart int64) error {
 // sealBefore gives the segment before the tail its index, when there was no time for that.
 func (j *journal) sealBefore(rec *recovery) error {
 	seg := rec.segments[rec.before]
-	if seg == nil || seg.live == 0 || seg.sealed || seg.bad != nil {
+	if seg == nil || seg.live == 0 || seg.bad != nil {
 		return nil
 	}
-	if err := j.loadIndex(seg); err != nil {
+	_, f, m, err := openSegment(j.fs, j.dir, seg.number, true)
+	if err != nil {
 		return nil // whoever reads its entries is told
 	}
-	f, err := j.fs.Open(seg.path)
-	if err != nil {
-		return fmt.Errorf("wal: opening a segment: %w", err)
+	if m.state == markerSealed {
+		return f.Close()
 	}
 	seg.rw, seg.successor = f, rec.tail.identity
 	j.handles.keep(seg, f)
 	j.keeper.seal(seg)
-	return nil
-}
-
-// loadIndex reads where the entries of a segment are.
-func (j *journal) loadIndex(seg *segment) error {
-	j.loading.Lock()
-	defer j.loading.Unlock()
-	if seg.bad != nil {
-		return seg.bad
-	}
-	f, err := j.handles.pin(seg)
-	if err != nil {
-		return err
-	}
-	defer j.handles.unpin(seg)
-	var b [framesOffset]byte
-	if err := readFull(seg, f, b[:], 0); err != nil {
-		return err
-	}
-	r := &reader{seg: seg, f: f}
-	var runs []indexedRun
-	if m := parseMarker(b[markerOffset:], seg.seed, seg.size); m.state == markerSealed {
-		runs = readIndex(r, m) // another marker's is older than the segment's end
-	}
-	if runs == nil {
-		if runs, err = scanIndex(r, seg.end); err != nil {
-			return err
-		}
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, run := range runs {
-		if g := j.groups[run.group]; g != nil {
-			assign(g, seg, run.first, run.offs)
-		}
-	}
-	for _, g := range j.groups {
-		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == seg && !r.loaded() {
-				r.offs = make([]uint32, r.count())
-			} else if r.seg == seg {
-				r.pack()
-			}
-		}
-	}
 	return nil
 }
 
@@ -287,7 +254,7 @@ func (j *journal) close() error {
 	if !j.readOnly {
 		j.keeper.halt()
 		if j.failed.Err() == nil {
-			err = j.end()
+			err = j.writer.conclude()
 		}
 	}
 	j.mu.Lock()
@@ -300,11 +267,4 @@ func (j *journal) close() error {
 		}
 	}
 	return err
-}
-
-func (j *journal) end() error {
-	if err := j.writer.index(); err != nil {
-		return err
-	}
-	return j.writer.mark(markerClosed)
 }

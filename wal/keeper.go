@@ -269,11 +269,17 @@ func (k *keeper) stepBytes(ahead int64) int64 {
 
 var zeros = sync.OnceValue(func() []byte { return vfs.AlignedBytes(largeStep) })
 
-// zero makes the n bytes behind seg.zeroed allocated, written and zero. The caller holds k.work.
+// zero makes the n bytes behind seg.zeroed allocated, written and zero; fewer where there is space for some. The caller
+// holds k.work.
 func (k *keeper) zero(seg *segment, n int64) error {
 	from := seg.zeroed.Load()
 	n = min(n, seg.size-from)
-	if err := seg.rw.Allocate(from, n); err != nil {
+	err := seg.rw.Allocate(from, n)
+	for n > blockBytes && vfs.IsNoSpace(err) { // some may have been allocated before a crash
+		n = roundDown(n/2, blockBytes)
+		err = seg.rw.Allocate(from, n)
+	}
+	if err != nil {
 		return noSpace(fmt.Errorf("wal: allocating %d bytes at %d of %s: %w", n, from, seg.path, err))
 	}
 	for n > 0 {
@@ -309,7 +315,8 @@ func (k *keeper) ready(seg *segment, end int64, entries bool) error {
 	k.work.Lock()
 	defer k.work.Unlock()
 	for missing := want - seg.zeroed.Load(); missing > 0; missing = want - seg.zeroed.Load() {
-		if err := k.zero(seg, min(max(missing, smallStep), largeStep)); err != nil {
+		err := k.zero(seg, min(max(missing, smallStep), largeStep))
+		if err != nil && !(errors.Is(err, ballast.ErrNoSpace) && k.removeUnused()) {
 			return err
 		}
 	}
@@ -394,11 +401,15 @@ func (k *keeper) prepare(size int64) error {
 		return noSpace(fmt.Errorf("wal: creating a segment: %w", err))
 	}
 	seg := newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: size})
-	if err := k.install(seg, f, tmp, size > k.j.opts.SegmentBytes); err != nil {
-		_ = k.j.fs.Remove(tmp) // the next attempt begins with that too
-		return err
+	err = k.install(seg, f, tmp, size > k.j.opts.SegmentBytes)
+	if err == nil {
+		return nil
 	}
-	return nil
+	_ = k.j.fs.Remove(tmp) // the next attempt begins with that too
+	if errors.Is(err, ballast.ErrNoSpace) && k.removeUnused() {
+		return k.prepare(size)
+	}
+	return err
 }
 
 func (k *keeper) nextNumber() uint64 {
@@ -493,7 +504,7 @@ func (k *keeper) recyclable() *segment {
 		return nil
 	}
 	for i, seg := range k.unused {
-		if seg.size == k.j.opts.SegmentBytes && seg.bad == nil && seg.rw == nil && k.j.handles.retire(seg) {
+		if seg.size == k.j.opts.SegmentBytes && seg.rw == nil && k.j.handles.retire(seg) {
 			k.unused = slices.Delete(k.unused, i, i+1)
 			return seg
 		}
@@ -522,27 +533,43 @@ func (k *keeper) recycle(old *segment) error {
 // clean writes the index of one segment or removes one, and reports whether there was any.
 func (k *keeper) clean() (bool, error) {
 	k.mu.Lock()
-	var seal, remove *segment
+	var seal *segment
 	if len(k.unsealed) > 0 {
 		seal = k.unsealed[0]
 		k.unsealed = slices.Delete(k.unsealed, 0, 1)
-	} else {
-		for i, seg := range k.unused {
-			if k.j.handles.retire(seg) {
-				remove = seg
-				k.unused = slices.Delete(k.unused, i, i+1)
-				break
-			}
-		}
 	}
 	k.mu.Unlock()
-	switch {
-	case seal != nil:
+	if seal != nil {
 		return true, k.writeIndex(seal)
-	case remove != nil:
-		return true, k.remove(remove)
 	}
-	return false, nil
+	return k.removeOne()
+}
+
+// removeOne removes a segment that holds nothing and that nobody reads from, and reports whether there was any.
+func (k *keeper) removeOne() (bool, error) {
+	k.mu.Lock()
+	i := slices.IndexFunc(k.unused, k.j.handles.retire)
+	var seg *segment
+	if i >= 0 {
+		seg = k.unused[i]
+		k.unused = slices.Delete(k.unused, i, i+1)
+	}
+	k.mu.Unlock()
+	if seg == nil {
+		return false, nil
+	}
+	return true, k.remove(seg)
+}
+
+// removeUnused removes all of those, when the disk is full, and reports whether that made room.
+func (k *keeper) removeUnused() (some bool) {
+	for {
+		done, err := k.removeOne()
+		if !done || err != nil {
+			return some
+		}
+		some = true
+	}
 }
 
 // remove gives a segment's space back. It may come back after a power cut and is removed again then, since no
@@ -558,12 +585,12 @@ func (k *keeper) remove(seg *segment) error {
 // room, or when that fails, the index is found by reading the segment.
 func (k *keeper) writeIndex(seg *segment) error {
 	defer k.release(seg)
+	records, _, err := k.j.indexOf(seg)
 	k.j.mu.RLock()
-	records, _ := k.j.indexRecords(seg)
 	freed := seg.freed
 	m := marker{state: markerSealed, sequence: seg.sequence, end: seg.end, zeroed: seg.end, successor: seg.successor}
 	k.j.mu.RUnlock()
-	if freed {
+	if freed || err != nil { // then whoever reads it is told
 		return nil
 	}
 	offset := roundUp(m.end, blockBytes)

@@ -51,7 +51,10 @@ func cached(seg *segment, off int64, n int64) *cacheBlock {
 	if no >= int64(len(seg.blocks)) || off&cacheBlockMask+n > cacheBlockBytes {
 		return nil
 	}
-	return seg.blocks[no]
+	if b := seg.blocks[no]; b != nil && off&cacheBlockMask >= int64(b.from) {
+		return b
+	}
+	return nil
 }
 
 // decode verifies a record and fills out with its entry.
@@ -117,9 +120,13 @@ func (j *journal) locate(g *group, index uint64) (at location, err error) {
 				at.hint = r.offset(i+1) - at.off
 			}
 			j.mu.RUnlock()
-			return at, r.seg.readable(at.off)
+			return at, at.seg.readable(at.off)
 		}
+		bad := r.seg.bad
 		j.mu.RUnlock()
+		if bad != nil {
+			return at, bad
+		}
 		if err := j.loadIndex(at.seg); err != nil {
 			return at, err
 		}
@@ -129,8 +136,6 @@ func (j *journal) locate(g *group, index uint64) (at location, err error) {
 // readable returns why there is no record of an entry at an offset.
 func (s *segment) readable(off int64) error {
 	switch {
-	case s.bad != nil:
-		return s.bad
 	case off == 0:
 		return s.corrupt(-1, "its frame is damaged")
 	case !within(framesOffset, off, s.size-recordHeaderBytes):
@@ -189,13 +194,25 @@ func grow(buf *[]byte, n int64) []byte {
 // gather reads len(p) bytes of a segment, from memory where they are there.
 func (j *journal) gather(seg *segment, off int64, p []byte) error {
 	for len(p) > 0 {
-		n := min(int64(len(p)), cacheBlockBytes-off&cacheBlockMask)
+		n := min(int64(len(p)), j.pieceEnd(seg, off)-off)
 		if err := j.piece(seg, off, p[:n]); err != nil {
 			return err
 		}
 		p, off = p[n:], off+n
 	}
 	return nil
+}
+
+// pieceEnd returns how far the bytes at an offset can be read in one piece: to the end of the block, or to where the part
+// of it begins that is in memory and must not be read from the disk.
+func (j *journal) pieceEnd(seg *segment, off int64) int64 {
+	start := roundDown(off, cacheBlockBytes)
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	if b := seg.blocks[start>>cacheBlockShift]; b != nil && off-start < int64(b.from) {
+		return start + int64(b.from)
+	}
+	return start + cacheBlockBytes
 }
 
 // piece reads bytes that lie in one block. The blocks of the end of the log, which are written again and again, are always in

@@ -32,6 +32,9 @@ func (j *journal) refresh() error {
 	if err != nil {
 		return err
 	}
+	if rec.unusedFile != nil {
+		_ = rec.unusedFile.Close() // nothing in it
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	old := j.segments

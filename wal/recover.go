@@ -29,20 +29,20 @@ type recovery struct {
 	lastStart int64  // where the last frame begins, when the tail was read
 	before    uint64 // number of the segment that the tail's first frame names, 0 for none
 
-	unused  *segment // prepared to follow the tail, holds no frame; nil when there is none
-	garbage []string // names of files that hold nothing
+	unused     *segment // prepared to follow the tail, holds no frame; nil when there is none
+	unusedFile vfs.File
+	garbage    []string // names of files that hold nothing
 }
 
 // errEmpty is returned for a directory without a log, or with one whose creation did not end.
 var errEmpty = errors.New("wal: there is no log")
 
-// recoverLog reads what is in the directory. The caller closes rec.file, which is nil after an error.
+// recoverLog reads what is in the directory. The caller closes rec.file and rec.unusedFile, which are nil after an error.
 func recoverLog(fsys vfs.FS, dir string, writable bool) (rec *recovery, err error) {
 	rec = &recovery{fs: fsys, dir: dir, writable: writable, groups: make(map[uint64]*group), segments: make(map[uint64]*segment)}
 	defer func() {
-		if err != nil && rec.file != nil {
-			rec.file.Close()
-			rec.file = nil
+		if err != nil {
+			rec.closeFiles()
 		}
 	}()
 	numbers, err := rec.list()
@@ -55,7 +55,17 @@ func recoverLog(fsys vfs.FS, dir string, writable bool) (rec *recovery, err erro
 	if err := rec.load(); err != nil {
 		return rec, err
 	}
-	return rec, rec.finish(numbers)
+	rec.finish(numbers)
+	return rec, nil
+}
+
+func (rec *recovery) closeFiles() {
+	for _, f := range []*vfs.File{&rec.file, &rec.unusedFile} {
+		if *f != nil {
+			_ = (*f).Close() // nothing was written
+			*f = nil
+		}
+	}
 }
 
 // list returns the numbers of the segments, ascending.
@@ -85,20 +95,23 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		if err != nil {
 			return err
 		}
-		used, err := beginsWithFrame(seg, f, m)
-		if err != nil {
-			f.Close()
-			return err
+		// A marker is written behind the first frame.
+		used := m.state != markerNone
+		if !used {
+			used, err = beginsWithFrame(seg, f)
 		}
 		if used {
 			rec.tail, rec.file, rec.marker = seg, f, m
 			break
 		}
-		f.Close()
-		if rec.unused != nil {
-			return seg.corrupt(framesOffset, "neither this segment nor the next one holds a frame")
+		if err == nil && rec.unused != nil {
+			err = seg.corrupt(framesOffset, "neither this segment nor the next one holds a frame")
 		}
-		rec.unused = seg
+		if err != nil {
+			f.Close()
+			return err
+		}
+		rec.unused, rec.unusedFile = seg, f
 	}
 	if err := rec.checkUnused(); err != nil {
 		return err
@@ -120,17 +133,12 @@ func (rec *recovery) findTail(numbers []uint64) error {
 }
 
 // beginsWithFrame reports whether a segment was written to. A first write that was cut off does not count.
-func beginsWithFrame(seg *segment, f vfs.File, m marker) (bool, error) {
+func beginsWithFrame(seg *segment, f vfs.File) (bool, error) {
 	v, _, _, err := judgeFirst(&reader{seg: seg, f: f})
-	switch {
-	case err != nil:
-		return false, err
-	case v == isDamaged:
-		return false, seg.corrupt(framesOffset, "the first frame is damaged")
-	case v != isFrame && m.state != markerNone:
-		return false, seg.corrupt(framesOffset, "the segment was in use, and its first frame is missing")
+	if err == nil && v == isDamaged {
+		err = seg.corrupt(framesOffset, "the first frame is damaged")
 	}
-	return v == isFrame, nil
+	return v == isFrame, err
 }
 
 // checkUnused returns an error when there is a frame in a segment whose first one is not there. A log that was
@@ -139,12 +147,7 @@ func (rec *recovery) checkUnused() error {
 	if rec.unused == nil || rec.tail != nil && rec.marker.state == markerClosed {
 		return nil
 	}
-	f, err := rec.fs.OpenRead(rec.unused.path)
-	if err != nil {
-		return fmt.Errorf("wal: opening a segment: %w", err)
-	}
-	defer f.Close()
-	later, err := search(&reader{seg: rec.unused, f: f}, framesOffset+8)
+	later, err := search(&reader{seg: rec.unused, f: rec.unusedFile}, framesOffset+8)
 	if err == nil && later != 0 {
 		err = rec.unused.corrupt(framesOffset, "the first frame is missing, there is another at %d", later)
 	}
@@ -166,7 +169,7 @@ func judgeFirst(r *reader) (v verdict, h frameHeader, frame []byte, err error) {
 func (rec *recovery) load() error {
 	r := &reader{seg: rec.tail, f: rec.file}
 	m := rec.marker
-	if m.state == markerClosed && m.indexOffset != 0 && rec.loadClosed(r) {
+	if m.state == markerClosed && m.checkpoint != 0 && rec.loadClosed(r) {
 		rec.clean = true
 		return nil
 	}
@@ -187,17 +190,17 @@ func (rec *recovery) load() error {
 // be read; then everything is found by reading the tail.
 func (rec *recovery) loadClosed(r *reader) bool {
 	m := rec.marker
-	frame, err := r.view(m.indexOffset, m.indexLength)
+	frame, err := r.view(m.checkpoint, m.end-m.checkpoint)
 	if err != nil || len(frame) < frameHeaderBytes {
 		return false
 	}
-	h, ok := parseFrameHeader(frame, r.seg.seed, m.indexOffset, r.seg.size)
-	if !ok || h.length != m.indexLength || h.sequence != m.sequence || m.indexOffset+h.length != m.end {
+	h, ok := parseFrameHeader(frame, r.seg.seed, m.checkpoint, r.seg.size)
+	if !ok || h.length != int64(len(frame)) || h.sequence != m.sequence {
 		return false
 	}
-	rec.sequence, rec.lastStart = m.sequence, m.indexOffset
+	rec.sequence, rec.lastStart = m.sequence, m.checkpoint
 	rec.tail.end, rec.tail.sequence = m.end, m.sequence
-	return walk(frame, h, r.seg.seed, m.indexOffset, func(q *record, _ int64, _ bool) error {
+	return walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
 		return rec.checkpoint(q)
 	}) == nil
 }
@@ -220,10 +223,11 @@ func (rec *recovery) replay(r *reader) (end int64, err error) {
 		if err != nil {
 			return end, err
 		}
-		if v != isFrame && off == rec.marker.indexOffset && rec.marker.end == off+rec.marker.indexLength {
-			// The damaged frame only repeated what was read up to here.
-			rec.sequence, end = rec.marker.sequence, rec.marker.end
-			continue
+		if v != isFrame {
+			if sequence, behind := rec.marker.repeats(off); behind > 0 {
+				rec.sequence, end = sequence, behind
+				continue
+			}
 		}
 		if v == isDamaged {
 			return end, seg.corrupt(off, "frame %d is damaged", rec.sequence+1)
@@ -236,6 +240,18 @@ func (rec *recovery) replay(r *reader) (end int64, err error) {
 		}
 		rec.sequence, rec.lastStart, end, first = h.sequence, off, off+h.length, false
 	}
+}
+
+// repeats reports where a frame ends, and its sequence number, that only says again what the frames before it said; 0 when
+// the one at off is another. It may be damaged without a loss.
+func (m *marker) repeats(off int64) (sequence uint64, end int64) {
+	switch off {
+	case m.checkpoint:
+		return m.sequence, m.end
+	case m.indexOffset:
+		return m.sequence - 1, m.indexOffset + m.indexLength
+	}
+	return 0, 0
 }
 
 // nothingBehind returns an error when there is a frame behind the end of the log: then it is not the end.
@@ -304,10 +320,14 @@ func (rec *recovery) checkpoint(q *record) error {
 	case recordLink:
 		rec.before = q.a
 	case recordSegment:
-		if len(q.second) != 16 {
-			return bad(fmt.Errorf("a segment of %d bytes", len(q.second)))
+		if len(q.second) != segmentRefBytes {
+			return bad(fmt.Errorf("a segment in %d bytes", len(q.second)))
 		}
-		seg := newSegment(rec.dir, header{number: q.a, identity: binary.LittleEndian.Uint64(q.second)})
+		h := header{number: q.a, identity: binary.LittleEndian.Uint64(q.second), size: int64(binary.LittleEndian.Uint64(q.second[16:]))}
+		if !within(framesOffset, h.size, maxSegmentBytes) || !within(framesOffset, int64(q.c), h.size) {
+			return bad(fmt.Errorf("a segment of %d bytes with %d in use", h.size, q.c))
+		}
+		seg := newSegment(rec.dir, h)
 		seg.sequence, seg.end = q.b, int64(q.c)
 		seg.stored = int64(binary.LittleEndian.Uint64(q.second[8:]))
 		rec.segments[q.a] = seg
@@ -328,39 +348,15 @@ func (rec *recovery) checkpoint(q *record) error {
 			}
 			g.runs = append(g.runs, run{first: r.first, last: r.last, seg: seg})
 			seg.live += int64(r.last - r.first + 1)
+			if seg == rec.tail {
+				seg.stored += int64(r.last - r.first + 1)
+			}
 		}
 		g.commit = q.a
-	case recordIndex:
-		offs, err := parseOffsets(q)
-		if err != nil {
-			return bad(err)
-		}
-		rec.tail.stored += int64(len(offs))
-		assign(rec.group(q.group), rec.tail, q.a, offs)
 	default:
 		return rec.change(q)
 	}
 	return nil
-}
-
-// assign gives the runs of a segment their offsets, from a range of its index.
-func assign(g *group, seg *segment, first uint64, offs []uint32) {
-	last := first + uint64(len(offs)) - 1
-	for i := g.at(first); i < len(g.runs) && g.runs[i].first <= last; i++ {
-		r := &g.runs[i]
-		if r.seg != seg || r.packed != nil {
-			continue
-		}
-		if r.first >= first && r.last <= last {
-			r.offs = offs[r.first-first : r.last-first+1 : r.last-first+1] // almost always
-			continue
-		}
-		if r.offs == nil {
-			r.offs = make([]uint32, r.count())
-		}
-		from, to := max(first, r.first), min(last, r.last)
-		copy(r.offs[from-r.first:], offs[from-first:to-first+1])
-	}
 }
 
 func (rec *recovery) group(id uint64) *group {
@@ -372,14 +368,10 @@ func (rec *recovery) group(id uint64) *group {
 	return g
 }
 
-// finish looks at the segments that hold live entries, and names the files that hold nothing.
-func (rec *recovery) finish(numbers []uint64) error {
+// finish notes which older segments hold live entries, and names the files that hold nothing. Of an older segment
+// nothing is read until somebody asks for its entries; damage there concerns only them.
+func (rec *recovery) finish(numbers []uint64) {
 	for _, g := range rec.groups {
-		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == rec.tail && !r.loaded() {
-				r.offs = make([]uint32, r.count()) // not in the index, so not to be found
-			}
-		}
 		g.lowerCommit()
 		g.publish()
 	}
@@ -387,8 +379,8 @@ func (rec *recovery) finish(numbers []uint64) error {
 		if seg.live == 0 || seg == rec.tail {
 			continue
 		}
-		if err := rec.check(seg); err != nil {
-			return err
+		if _, found := slices.BinarySearch(numbers, seg.number); !found {
+			seg.bad = seg.corrupt(-1, "the segment's file is missing")
 		}
 		rec.order = append(rec.order, seg)
 	}
@@ -399,31 +391,7 @@ func (rec *recovery) finish(numbers []uint64) error {
 		}
 	}
 	rec.order = append(rec.order, rec.tail)
-	return nil
-}
-
-// check finds out whether an older segment is there. Damage concerns only the entries in it, and whoever reads them
-// is told.
-func (rec *recovery) check(seg *segment) error {
-	found, f, m, err := openSegment(rec.fs, rec.dir, seg.number, false)
-	if err == nil {
-		f.Close()
-		if found.identity != seg.identity {
-			err = seg.corrupt(24, "this is another segment than the checkpoint names")
-		}
+	if rec.clean {
+		rec.tail.indexed = rec.marker
 	}
-	if errors.Is(err, ballast.ErrUnknownVersion) {
-		return err
-	}
-	if err != nil {
-		if !errors.Is(err, ballast.ErrCorrupt) {
-			err = seg.corrupt(-1, "%w", err)
-		}
-		seg.bad = err
-		return nil
-	}
-	seg.header, seg.blocks = found.header, found.blocks
-	seg.seed = found.seed
-	seg.sealed = m.state == markerSealed
-	return nil
 }

@@ -41,7 +41,7 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 func (w *writer) take(seg *segment) {
 	w.j.handles.keep(seg, seg.rw)
 	w.seg = seg
-	w.indexed, w.indexOffset, w.indexLength = 0, 0, 0
+	w.marked = marker{}
 }
 
 // fits reports whether a frame that ends at end leaves room in the tail for its index.
@@ -58,7 +58,7 @@ func (w *writer) checkpointBytes() int64 {
 	j := w.j
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	n := int64(1+len(j.segments)+1) * (recordHeaderBytes + 16)
+	n := int64(1+len(j.segments)+1) * (recordHeaderBytes + segmentRefBytes)
 	for _, g := range j.groups {
 		n += recordHeaderBytes + liveRunBytes*int64(len(g.runs)+1)
 		for key, value := range g.stable {
@@ -85,7 +85,8 @@ func (w *writer) checkpoint(before *segment) {
 		}
 		second := binary.LittleEndian.AppendUint64(nil, seg.identity)
 		second = binary.LittleEndian.AppendUint64(second, uint64(seg.stored))
-		w.record(&record{kind: recordSegment, a: seg.number, b: seg.sequence, c: uint64(seg.end), second: second, raw: 16})
+		second = binary.LittleEndian.AppendUint64(second, uint64(seg.size))
+		w.record(&record{kind: recordSegment, a: seg.number, b: seg.sequence, c: uint64(seg.end), second: second, raw: segmentRefBytes})
 	}
 	for _, id := range sortedKeys(j.groups) {
 		w.groupCheckpoint(j.groups[id])
@@ -94,8 +95,12 @@ func (w *writer) checkpoint(before *segment) {
 
 func (w *writer) groupCheckpoint(g *group) {
 	var runs []byte
-	for _, r := range g.runs {
-		runs = appendLiveRun(runs, liveRun{segment: r.seg.number, first: r.first, last: r.last})
+	for i := 0; i < len(g.runs); {
+		r := liveRun{segment: g.runs[i].seg.number, first: g.runs[i].first, last: g.runs[i].last}
+		for i++; i < len(g.runs) && g.runs[i].seg.number == r.segment && g.runs[i].first == r.last+1; i++ {
+			r.last = g.runs[i].last
+		}
+		runs = appendLiveRun(runs, r)
 	}
 	w.record(&record{kind: recordRuns, group: g.id, a: g.commit, second: runs, raw: uint32(len(runs))})
 	for _, key := range sortedKeys(g.stable) {
@@ -113,8 +118,13 @@ func sortedKeys[K ~uint64 | ~string, V any](m map[K]V) []K {
 	return keys
 }
 
-// indexRecords returns the records of the live entries of a segment whose index is in memory. The caller holds j.mu.
-func (j *journal) indexRecords(seg *segment) (records []record, bytes int64) {
+// indexOf returns the records of the live entries of a segment, and how many bytes they take.
+func (j *journal) indexOf(seg *segment) (records []record, bytes int64, err error) {
+	if err := j.loadIndex(seg); err != nil {
+		return nil, 0, err
+	}
+	j.mu.RLock()
+	defer j.mu.RUnlock()
 	for _, id := range sortedKeys(j.groups) {
 		for _, r := range j.groups[id].runs {
 			if r.seg != seg {
@@ -128,42 +138,77 @@ func (j *journal) indexRecords(seg *segment) (records []record, bytes int64) {
 			bytes += padded(recordHeaderBytes + int64(len(offs)))
 		}
 	}
-	return records, bytes
+	return records, bytes, nil
 }
 
-// index ends the tail with a frame that holds a checkpoint and the index of its entries, so that the next opening
-// reads nothing else of it. Where there is no room the next opening reads all of the tail.
-func (w *writer) index() error {
-	if w.indexed == w.seg.end {
-		return nil
+// conclude ends the log with the index of the tail's entries and a checkpoint, so that the next opening reads
+// nothing else, and the marker says so. Where there is no room the next opening reads all of the tail.
+func (w *writer) conclude() error {
+	if w.marked.state == markerClosed {
+		return nil // nothing was written since it was opened
 	}
-	w.indexed, w.indexOffset, w.indexLength = 0, 0, 0
-	size := frameHeaderBytes + w.checkpointBytes()
-	w.j.mu.RLock()
-	records, bytes := w.j.indexRecords(w.seg)
-	w.j.mu.RUnlock()
-	size += bytes
-	end := frameStart(w.seg.end) + size
-	if end+blockBytes > w.seg.size || w.j.keeper.ready(w.seg, end, false) != nil {
-		return nil
+	m := marker{state: markerClosed, indexOffset: w.marked.indexOffset, indexLength: w.marked.indexLength, checkpoint: w.marked.checkpoint}
+	if w.marked.end != w.seg.end || m.checkpoint == 0 {
+		m.indexOffset, m.indexLength, m.checkpoint = 0, 0, 0
+		records, bytes, err := w.j.indexOf(w.seg)
+		if err == nil && w.hasRoom(frameHeaderBytes+bytes+frameHeaderBytes+w.checkpointBytes()) {
+			if err := w.writeFrame(frameHeaderBytes+bytes, func() {
+				for i := range records {
+					w.record(&records[i])
+				}
+			}); err != nil {
+				return err
+			}
+			m.indexOffset, m.indexLength = w.start, w.pos-w.start
+		}
+		if size := frameHeaderBytes + w.checkpointBytes(); w.hasRoom(size) {
+			if err := w.writeFrame(size, func() { w.checkpoint(nil) }); err != nil {
+				return err
+			}
+			m.checkpoint = w.start
+		}
 	}
+	return w.mark(m)
+}
+
+// hasRoom reports whether frames of so many bytes fit behind the last one.
+func (w *writer) hasRoom(bytes int64) bool {
+	end := frameStart(frameStart(w.seg.end)+bytes) + sectorBytes
+	return end+blockBytes <= w.seg.size && w.j.keeper.ready(w.seg, end, false) == nil
+}
+
+// writeFrame writes a frame of at most size bytes that changes nothing.
+func (w *writer) writeFrame(size int64, records func()) error {
 	w.begin(size)
-	w.checkpoint(nil)
-	for i := range records {
-		w.record(&records[i])
-	}
+	records()
 	if err := w.finish(); err != nil {
 		return err
 	}
 	w.publish(nil)
-	w.indexed, w.indexOffset, w.indexLength = w.pos, w.start, w.pos-w.start
 	return nil
 }
 
-// mark writes a marker of the tail.
-func (w *writer) mark(state byte) error {
-	return writeMarker(w.seg.rw, w.seg, marker{state: state, sequence: w.sequence, end: w.seg.end,
-		indexOffset: w.indexOffset, indexLength: w.indexLength, zeroed: w.seg.zeroed.Load()})
+// mark writes the marker of the tail.
+func (w *writer) mark(m marker) error {
+	m.sequence, m.end, m.zeroed = w.sequence, w.seg.end, w.seg.zeroed.Load()
+	if err := writeMarker(w.seg.rw, w.seg, m); err != nil {
+		return err
+	}
+	w.marked = m
+	return nil
+}
+
+// reopen takes back that the log ends here, before it goes on.
+func (w *writer) reopen() error {
+	m := w.marked
+	if m.state != markerClosed {
+		return nil
+	}
+	m.state = markerOpen
+	if err := w.mark(m); err != nil {
+		return w.j.failed.Fail(err)
+	}
+	return nil
 }
 
 func writeMarker(f vfs.File, seg *segment, m marker) error {

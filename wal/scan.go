@@ -8,20 +8,25 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// reader reads a segment from front to back in large pieces.
+// reader reads a segment from front to back in pieces, which grow.
 type reader struct {
-	seg *segment
-	f   vfs.File
-	buf []byte
-	at  int64 // offset of buf
+	seg   *segment
+	f     vfs.File
+	buf   []byte
+	at    int64 // offset of buf
+	piece int64 // that was read last
 }
 
-const readerBytes = 1 << 20
+const (
+	firstPiece  = 16 << 10
+	readerBytes = 1 << 20
+)
 
 // view returns n bytes at an offset, valid until the next call.
 func (r *reader) view(off, n int64) ([]byte, error) {
 	if off < r.at || off+n > r.at+int64(len(r.buf)) {
-		size := min(max(n, readerBytes), r.seg.size-off)
+		r.piece = min(max(4*r.piece, firstPiece), readerBytes)
+		size := min(max(n, r.piece), r.seg.size-off)
 		if int64(cap(r.buf)) < size {
 			r.buf = make([]byte, size)
 		}
@@ -188,18 +193,21 @@ func scanIndex(r *reader, end int64) ([]indexedRun, error) {
 	groups, any := make(map[uint64]*group), new(segment)
 	for off := frameStart(framesOffset); off < end; {
 		next, err := search(r, off)
-		if err != nil || next == 0 || next >= end {
+		if err != nil {
+			return nil, err
+		}
+		if next == 0 || next >= end {
 			break
 		}
 		off = next
 		b, err := r.view(off, frameHeaderBytes)
 		if err != nil {
-			break
+			return nil, err
 		}
 		h, _ := parseFrameHeader(b, r.seg.seed, off, r.seg.size)
 		frame, err := r.view(off, h.length)
 		if err != nil {
-			break
+			return nil, err
 		}
 		err = walk(frame, h, r.seg.seed, off, func(rec *record, at int64, _ bool) error {
 			if rec.kind == recordEntry && rec.a != 0 {

@@ -42,10 +42,10 @@ type segment struct {
 	// successor is the identity of the segment in which the log goes on.
 	successor uint64
 
-	// sealed says that its index was on the disk when the log was opened.
-	sealed bool
+	// indexed is the marker that the log was closed with, for the tail: it says where the index of its entries is.
+	indexed marker
 
-	// bad says why none of it can be read. It is set when opening, nil for a good one.
+	// bad says why none of it can be read, nil for a good one. Guarded by journal.mu.
 	bad error
 
 	// Guarded by handles.mu.

@@ -139,9 +139,7 @@ type writer struct {
 
 	checkpointRoom int64 // of the tail, kept for the checkpoint at closing
 
-	// indexed is the offset behind a frame with the index of the tail, when that is its last one, or 0.
-	indexed                  int64
-	indexOffset, indexLength int64
+	marked marker // the tail's, as it is on the disk
 
 	calls      atomic.Uint64 // that succeeded
 	frames     atomic.Uint64
@@ -179,6 +177,9 @@ func (w *writer) writeAll(batch []*request) error {
 	for _, r := range batch {
 		size += r.bytes
 		entries += len(r.logs)
+	}
+	if err := w.reopen(); err != nil {
+		return err
 	}
 	rotated, err := w.place(size, entries)
 	if err != nil {

@@ -1,0 +1,108 @@
+package wal
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// loadIndex finds out where the entries of a segment are, as far as that is not known yet.
+func (j *journal) loadIndex(seg *segment) error {
+	j.loading.Lock()
+	defer j.loading.Unlock()
+	if !j.unloaded(seg) {
+		return nil
+	}
+	runs, err := j.readRuns(seg)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ballast.ErrCorrupt) {
+		err = seg.corrupt(-1, "the segment's file is missing: %w", err)
+	}
+	if errors.Is(err, ballast.ErrCorrupt) {
+		j.mu.Lock()
+		seg.bad = err
+		j.mu.Unlock()
+	}
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, g := range j.groups {
+		g.assign(seg, runs)
+	}
+	return nil
+}
+
+// unloaded reports whether there are runs of a segment without offsets.
+func (j *journal) unloaded(seg *segment) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for _, g := range j.groups {
+		for i := range g.runs {
+			if r := &g.runs[i]; r.seg == seg && !r.loaded() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readRuns returns the index of a segment, from where it was written or from the frames.
+func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
+	f, err := j.handles.pin(seg)
+	if err != nil {
+		return nil, err
+	}
+	defer j.handles.unpin(seg)
+	r := &reader{seg: seg, f: f}
+	m, end := seg.indexed, seg.indexed.end
+	if m.state == markerNone {
+		found, onDisk, err := readHeader(f, j.dir, seg.number)
+		if err != nil {
+			return nil, err
+		}
+		if found.identity != seg.identity || found.size != seg.size {
+			return nil, seg.corrupt(24, "this is another segment than the checkpoint names")
+		}
+		if onDisk.state == markerSealed { // what another marker says is older than the segment's end
+			m = onDisk
+		}
+		j.mu.RLock()
+		end = seg.end
+		j.mu.RUnlock()
+	}
+	if runs := readIndex(r, m); runs != nil {
+		return runs, nil
+	}
+	return scanIndex(r, end)
+}
+
+// assign gives the group's runs in a segment that have no offsets those of its index. What the index has not is at offset 0,
+// and reading it says so.
+func (g *group) assign(seg *segment, index []indexedRun) {
+	fresh := make(map[uint64]bool) // by first entry
+	for i := range g.runs {
+		if r := &g.runs[i]; r.seg == seg && !r.loaded() {
+			r.offs = make([]uint32, r.count())
+			fresh[r.first] = true
+		}
+	}
+	for _, part := range index {
+		if part.group != g.id {
+			continue
+		}
+		last := part.first + uint64(len(part.offs)) - 1
+		for i := g.at(part.first); i < len(g.runs) && g.runs[i].first <= last; i++ {
+			if r := &g.runs[i]; fresh[r.first] {
+				from, to := max(part.first, r.first), min(last, r.last)
+				copy(r.offs[from-r.first:], part.offs[from-part.first:to-part.first+1])
+			}
+		}
+	}
+	for i := range g.runs {
+		if r := &g.runs[i]; fresh[r.first] {
+			r.pack()
+		}
+	}
+}
