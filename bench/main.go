@@ -90,13 +90,12 @@ func bench(c config) error {
 	removeWhenInterrupted(base)
 
 	e := &env{dir: base, stores: c.stores, seed: c.seed, shrink: 1}
-	results := []measurement{}
+	r := report{Machine: describe(base, c), Figures: []measurement{}}
 	for _, f := range sets[c.set] {
 		if c.only.MatchString(f.name) {
-			results = append(results, f.take(e, c.runs))
+			r.Figures = append(r.Figures, f.take(e, c.runs))
 		}
 	}
-	r := report{Machine: describe(base, c), Figures: results}
 	if c.json {
 		err = r.writeJSON(os.Stdout)
 	} else {
