@@ -78,23 +78,9 @@ func (c *config) compile(only, stores string) (err error) {
 var sets = map[string][]figure{"wal": walFigures, "bolt": boltFigures}
 
 func bench(c config) error {
-	parent, err := chooseDir(c.dir)
+	r, err := measureAll(c)
 	if err != nil {
 		return err
-	}
-	base, err := os.MkdirTemp(parent, "ballast-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(base) }()
-	removeWhenInterrupted(base)
-
-	e := &env{dir: base, stores: c.stores, seed: c.seed, shrink: 1}
-	r := report{Machine: describe(base, c), Figures: []measurement{}}
-	for _, f := range sets[c.set] {
-		if c.only.MatchString(f.name) {
-			r.Figures = append(r.Figures, f.take(e, c.runs))
-		}
 	}
 	if c.json {
 		err = r.writeJSON(os.Stdout)
@@ -105,6 +91,29 @@ func bench(c config) error {
 		err = errors.Join(err, fmt.Errorf("%d figures were not reached", missed))
 	}
 	return err
+}
+
+// measureAll leaves nothing on the disk.
+func measureAll(c config) (r report, err error) {
+	parent, err := chooseDir(c.dir)
+	if err != nil {
+		return r, err
+	}
+	base, err := os.MkdirTemp(parent, "ballast-bench-")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
+	removeWhenInterrupted(base)
+
+	e := &env{dir: base, stores: c.stores, seed: c.seed, shrink: 1}
+	r = report{Machine: describe(base, c), Figures: []measurement{}}
+	for _, f := range sets[c.set] {
+		if c.only.MatchString(f.name) {
+			r.Figures = append(r.Figures, f.take(e, c.runs))
+		}
+	}
+	return r, nil
 }
 
 // chooseDir returns the folder that was asked for, or one that is on a disk.
