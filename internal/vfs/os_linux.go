@@ -114,6 +114,17 @@ func (f *osFile) Prefetch(off, n int64) {
 	runtime.KeepAlive(f.file)
 }
 
+const hugePageBytes = 2 << 20
+
+// adviseHuge asks for huge pages around b as well, since only whole ones are given. It is advice, and says nothing about
+// what is in the memory.
+func adviseHuge(b []byte) {
+	from := address(b) &^ (hugePageBytes - 1)
+	to := (address(b) + uintptr(len(b)) + hugePageBytes - 1) &^ (hugePageBytes - 1)
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_HUGEPAGE)
+	runtime.KeepAlive(b)
+}
+
 // Sync is fdatasync, which leaves out the times of the file only: the size and whatever else is needed to read
 // the content back are made durable.
 func (f *osFile) Sync() error {

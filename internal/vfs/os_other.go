@@ -35,6 +35,9 @@ func (f *osFile) Allocate(off, n int64) error {
 // Prefetch leaves reading ahead to the platform.
 func (f *osFile) Prefetch(int64, int64) {}
 
+// adviseHuge leaves it to the platform.
+func adviseHuge([]byte) {}
+
 // Sync reaches the disk itself on every platform: os.File.Sync is F_FULLFSYNC on darwin.
 func (f *osFile) Sync() error { return f.file.Sync() }
 

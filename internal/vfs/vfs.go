@@ -113,11 +113,16 @@ func IsNoSpace(err error) bool {
 	return ok && (errno == handleDiskFull || errno == diskFull)
 }
 
-// AlignedBytes returns n zero bytes at an address that [File.WriteBlocks] takes.
+// AlignedBytes returns n zero bytes at an address that [File.WriteBlocks] takes. Of one MiB and more they lie in huge
+// pages of memory, where the platform has them.
 func AlignedBytes(n int) []byte {
 	b := make([]byte, n+BlockBytes-1)
 	skip := int(-address(b) & (BlockBytes - 1))
-	return b[skip : skip+n : skip+n]
+	b = b[skip : skip+n : skip+n]
+	if n >= 1<<20 {
+		adviseHuge(b)
+	}
+	return b
 }
 
 // checkBlocks refuses what WriteBlocks must not be given. Every implementation does, so that a mistake is seen
