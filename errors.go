@@ -77,15 +77,19 @@ func (e *CorruptionError) Unwrap() error { return e.Err }
 // Is reports whether target is [ErrCorrupt].
 func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupt }
 
-// EntryTooLargeError refuses an entry, and the batch that it came in, before anything was written.
+// EntryTooLargeError refuses an entry, and the batch that it came in, or a stable value, before anything was written.
 type EntryTooLargeError struct {
-	Index uint64 // of the entry
-	Bytes int    // of its Data and Extensions together
+	Index uint64 // of the entry; 0 for a stable value
+	Bytes int    // of its Data and Extensions, or of the key and the value, together
 	Limit int    // that the store was opened with, in bytes
 }
 
 // Error names the entry, its size and the limit.
 func (e *EntryTooLargeError) Error() string {
+	if e.Index == 0 {
+		return fmt.Sprintf("ballast: a stable key and its value have %d bytes, the limit is %d; store less there or raise MaxEntryBytes",
+			e.Bytes, e.Limit)
+	}
 	return fmt.Sprintf("ballast: entry %d has %d bytes, the limit is %d; split it or raise MaxEntryBytes",
 		e.Index, e.Bytes, e.Limit)
 }

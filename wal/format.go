@@ -84,6 +84,9 @@ func parseHeader(b []byte) (h header, err error) {
 	if v := binary.LittleEndian.Uint32(b[12:]); v != formatVersion {
 		return h, fmt.Errorf("%w: version %d, this release knows %d; use a newer one", ballast.ErrUnknownVersion, v, formatVersion)
 	}
+	if !isZero(b[40:headerBytes]) {
+		return h, fmt.Errorf("%w: the header of a segment has fields that are not known; use a newer release", ballast.ErrUnknownVersion)
+	}
 	h.number = binary.LittleEndian.Uint64(b[16:])
 	h.identity = binary.LittleEndian.Uint64(b[24:])
 	h.size = int64(binary.LittleEndian.Uint64(b[32:]))
@@ -156,11 +159,17 @@ func parseMarker(b []byte, seed uint32, size int64) (m marker) {
 	m.zeroed = int64(binary.LittleEndian.Uint64(b[40:]))
 	m.successor = binary.LittleEndian.Uint64(b[48:])
 	m.checkpoint = int64(binary.LittleEndian.Uint64(b[56:]))
-	if m.state > markerSealed || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
-		!within(0, m.indexOffset, size) || !within(0, m.indexLength, size-m.indexOffset) || !within(0, m.checkpoint, m.end) {
+	if m.state == markerNone || m.state > markerSealed || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
+		m.indexOffset != 0 && !isFramePlace(m.indexOffset, m.indexLength, size) ||
+		m.checkpoint != 0 && !isFramePlace(m.checkpoint, m.end-m.checkpoint, size) {
 		return marker{}
 	}
 	return m
+}
+
+// isFramePlace reports whether a frame of so many bytes may lie at an offset.
+func isFramePlace(offset, length, size int64) bool {
+	return within(framesOffset, offset, size) && offset%8 == 0 && within(frameHeaderBytes, length, size-offset) && length%8 == 0
 }
 
 func within(low, v, high int64) bool { return low <= v && v <= high }
@@ -358,10 +367,28 @@ func splitRecord(b []byte) (r record, err error) {
 		return r, fmt.Errorf("a part of %d bytes in a record of %d", first, len(b))
 	}
 	r.first, r.second = rest[:first:first], rest[first:]
-	if r.flags&(flagS2|flagZstd) == 0 && int64(r.raw) != int64(len(r.second)) {
-		return r, fmt.Errorf("a part of %d bytes where there are %d", r.raw, len(r.second))
+	return r, r.check()
+}
+
+// check returns an error that matches ballast.ErrUnknownVersion for what a later version may write, and another one for what
+// none does.
+func (r *record) check() error {
+	known := byte(0)
+	if r.kind == recordEntry {
+		known = flagData | flagExtensions | flagS2 | flagZstd
 	}
-	return r, nil
+	compressed := r.flags & (flagS2 | flagZstd)
+	switch {
+	case r.kind == 0 || r.kind >= recordMoved:
+		return fmt.Errorf("%w: a record of kind %d; use a newer release", ballast.ErrUnknownVersion, r.kind)
+	case r.flags&^known != 0 || compressed == flagS2|flagZstd:
+		return fmt.Errorf("%w: a record of kind %d with flags %#x; use a newer release", ballast.ErrUnknownVersion, r.kind, r.flags)
+	case compressed == 0 && int64(r.raw) != int64(len(r.second)):
+		return fmt.Errorf("a part of %d bytes where there are %d", r.raw, len(r.second))
+	case r.kind == recordEntry && (r.flags&flagData == 0 && len(r.second) > 0 || r.flags&flagExtensions == 0 && len(r.first) > 0):
+		return fmt.Errorf("an entry with parts that its flags %#x deny", r.flags)
+	}
+	return nil
 }
 
 // segmentRefBytes is the second part of a recordSegment: identity, entries stored, size.

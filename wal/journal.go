@@ -36,6 +36,8 @@ type journal struct {
 	handles handles
 	loading sync.Mutex // one reads an index of a segment at a time
 
+	refreshing sync.Mutex // one reads a log anew at a time
+
 	queue  queue
 	writer writer
 	keeper keeper
@@ -76,6 +78,9 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 // makeDir sees to a folder with a durable name. One that holds a log has that.
 func (j *journal) makeDir() error {
 	names, err := j.fs.List(j.dir)
+	if err := foreign(j.dir, names); err != nil {
+		return err
+	}
 	if err == nil && slices.ContainsFunc(names, func(name string) bool { _, ok := segmentNumber(name); return ok }) {
 		return nil
 	}
@@ -91,24 +96,39 @@ func (j *journal) begin() error {
 	if err != nil && !errors.Is(err, errEmpty) {
 		return err
 	}
-	for _, name := range rec.garbage {
-		if err := j.fs.Remove(filepath.Join(j.dir, name)); err != nil {
-			return fmt.Errorf("wal: removing an unused file: %w", err)
+	if rec.tail == nil {
+		if rec.unused != nil { // a creation that did not end
+			rec.garbage = append(rec.garbage, filepath.Base(rec.unused.path))
 		}
-	}
-	if seg := rec.unused; seg != nil && (rec.tail == nil || seg.size != j.opts.SegmentBytes) {
-		if rec.unusedFile != nil {
-			_ = rec.unusedFile.Close() // nothing was written
+		if err := j.removeAll(rec.garbage); err != nil {
+			return err
 		}
-		if err := j.fs.Remove(seg.path); err != nil {
-			return fmt.Errorf("wal: removing an unused segment: %w", err)
-		}
-		rec.unused = nil
-	}
-	if errors.Is(err, errEmpty) {
 		return j.create()
 	}
-	return j.resume(rec)
+	if seg := rec.unused; seg != nil && seg.size != j.opts.SegmentBytes {
+		_ = rec.unusedFile.Close() // nothing was written
+		rec.unused, rec.garbage = nil, append(rec.garbage, filepath.Base(seg.path))
+	}
+	if err := j.resume(rec); err != nil {
+		return err
+	}
+	// Not before the end of the log is durable: it may hold the deletion that freed them.
+	if err := j.removeAll(rec.garbage); err != nil {
+		return err
+	}
+	if rec.clean {
+		return nil
+	}
+	return j.renew(rec)
+}
+
+func (j *journal) removeAll(names []string) error {
+	for _, name := range names {
+		if err := j.fs.Remove(filepath.Join(j.dir, name)); err != nil {
+			return fmt.Errorf("wal: removing a file that holds nothing: %w", err)
+		}
+	}
+	return nil
 }
 
 // create makes the first segment and its first frame.
@@ -160,11 +180,13 @@ func (j *journal) resume(rec *recovery) error {
 			return err
 		}
 	}
-	if rec.clean {
-		return nil
-	}
+	return nil
+}
+
+// renew does what there was no time for when the log was not closed.
+func (j *journal) renew(rec *recovery) error {
 	if seg := rec.unused; seg != nil {
-		if err := k.recycle(seg); err != nil && !errors.Is(err, ballast.ErrNoSpace) {
+		if err := j.keeper.recycle(seg); err != nil && !errors.Is(err, ballast.ErrNoSpace) {
 			return err
 		}
 	}

@@ -236,7 +236,7 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 	if old := k.recyclable(); old != nil {
 		return true, k.recycle(old)
 	}
-	if k.settled() && !k.hasNext() {
+	if k.settled() && !k.hasNext() && !k.mayRecycle() {
 		return true, k.prepare(k.j.opts.SegmentBytes)
 	}
 	bytes, grow := k.ahead()
@@ -463,8 +463,11 @@ func (k *keeper) format(seg *segment, whole bool) error {
 	seg.zeroed.Store(framesOffset)
 	if whole { // a new file for one frame: what is allocated reads as zeros, and writing them would double the work
 		seg.zeroed.Store(seg.size)
-	} else if err := k.zero(seg, n-framesOffset); err != nil {
-		return err
+	}
+	for seg.zeroed.Load() < n {
+		if err := k.zero(seg, n-seg.zeroed.Load()); err != nil {
+			return err
+		}
 	}
 	// The header comes after the zeros: its identity must not meet what another one left behind.
 	b := vfs.AlignedBytes(framesOffset)
@@ -510,6 +513,17 @@ func (k *keeper) recyclable() *segment {
 		}
 	}
 	return nil
+}
+
+// mayRecycle reports whether it is worth waiting for a segment to recycle: there have been some, and the tail has room for
+// long.
+func (k *keeper) mayRecycle() bool {
+	if k.recycled.Load() == 0 {
+		return false
+	}
+	k.j.mu.RLock()
+	defer k.j.mu.RUnlock()
+	return k.j.tail.end < k.j.tail.size/2
 }
 
 // recycle makes an unused segment the next one.

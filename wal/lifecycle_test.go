@@ -10,8 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -480,6 +483,24 @@ func TestFailedOpenThenAGoodOne(t *testing.T) {
 	}
 }
 
+// A folder of another store has no file more after a failed Open, not even a lock.
+func TestForeignFolderIsLeftAsItIs(t *testing.T) {
+	for _, name := range []string{"wal-meta.db", "MANIFEST"} {
+		dir := t.TempDir()
+		for _, name := range []string{name, "something.tmp"} {
+			must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		}
+		if _, err := Open(dir, nil); !errors.Is(err, ballast.ErrForeign) {
+			t.Fatalf("Open beside %s: %v", name, err)
+		}
+		names, err := vfs.OS.List(dir)
+		must(t, err)
+		if len(names) != 2 || !slices.Contains(names, name) || !slices.Contains(names, "something.tmp") {
+			t.Errorf("there is %v, before there was %s and something.tmp", names, name)
+		}
+	}
+}
+
 func TestOpenBelowAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(path, nil, 0o600))
@@ -529,6 +550,95 @@ func TestCallsAfterClose(t *testing.T) {
 	l.close() // closing again does nothing
 	l.open()
 	l.check()
+}
+
+// useUntilClosed makes calls of all kinds at once until they return ErrClosed, or many of them. stop waits for that and returns which
+// entries were acknowledged.
+func useUntilClosed(t *testing.T, s *Store, next *atomic.Uint64) (stop func() []uint64) {
+	var wg sync.WaitGroup
+	acked := make([][]uint64, 2)
+	until := func(name string, call func() error) {
+		wg.Go(func() {
+			for range 50 { // a round has to end, and most do not get so far
+				switch err := call(); err {
+				case nil, raft.ErrLogNotFound:
+				case ballast.ErrClosed:
+					return
+				default:
+					t.Errorf("%s while the store is closed: %v", name, err)
+					return
+				}
+			}
+		})
+	}
+	old := next.Load()
+	for i := range acked {
+		until("StoreLogs", func() error {
+			index := next.Add(2)
+			err := s.StoreLogs([]*raft.Log{entryOf(index-1, make([]byte, 500)), entryOf(index, make([]byte, 3000))})
+			if err == nil {
+				acked[i] = append(acked[i], index-1, index)
+			}
+			return err
+		})
+	}
+	until("GetLog", func() error {
+		last, err := s.LastIndex()
+		if err != nil {
+			return err
+		}
+		var l raft.Log
+		if err = s.GetLog(last, &l); err == nil && l.Index != last {
+			t.Errorf("entry %d comes back as %d", last, l.Index)
+		}
+		return err
+	})
+	until("SetUint64", func() error { return s.SetUint64([]byte("key"), next.Load()) })
+	until("DeleteRange", func() error { return s.DeleteRange(0, old) })
+	return func() []uint64 {
+		wg.Wait()
+		return slices.Concat(acked...)
+	}
+}
+
+// A store is closed while everything is in use, a thousand times. What was acknowledged is there when it is opened
+// again.
+func TestClosedWhileInUse(t *testing.T) {
+	mem, rng := vfs.NewMem(), random(9)
+	opts := memOptions(mem)
+	opts.inline = false
+	var next atomic.Uint64
+	var acked []uint64
+	goroutines, total := runtime.NumGoroutine(), 0
+	for round := range 1001 {
+		s, err := Open(dataDir, opts)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		for _, index := range acked {
+			var l raft.Log
+			if err := s.GetLog(index, &l); err != nil || l.Index != index {
+				t.Fatalf("round %d: entry %d, which was acknowledged: %v", round, index, err)
+			}
+		}
+		stop := useUntilClosed(t, s, &next)
+		for range rng.IntN(6) {
+			runtime.Gosched()
+		}
+		must(t, s.Close())
+		acked = stop()
+		total += len(acked)
+	}
+	for range 1000 {
+		if runtime.NumGoroutine() <= goroutines {
+			break
+		}
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine(); n > goroutines {
+		t.Errorf("there were %d goroutines, there are %d", goroutines, n)
+	}
+	t.Logf("%d entries acknowledged", total)
 }
 
 func TestOptions(t *testing.T) {

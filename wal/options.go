@@ -26,7 +26,8 @@ const (
 // Options are the settings of a store. The zero value of each field is a good choice.
 type Options struct {
 	// SegmentBytes is the size of a new segment's file in bytes; 0 is 64 MiB. It is rounded up to
-	// 4 KiB, and at least 1 MiB. A log takes up to two segments more than what is live in it.
+	// 4 KiB, and at least 1 MiB. A log takes up to two segments more than those in
+	// which something is live.
 	SegmentBytes int64
 
 	// MaxEntryBytes is the largest Data and Extensions of an entry, and the largest key and value, together in

@@ -66,17 +66,21 @@ func decode(seg *segment, off int64, b []byte, group, index uint64, out *raft.Lo
 	if err == nil {
 		err = fill(out, &r)
 	}
+	if errors.Is(err, ballast.ErrUnknownVersion) {
+		return fmt.Errorf("wal: entry %d in %s at offset %d: %w", index, seg.path, off, err)
+	}
 	if err != nil {
 		return &ballast.CorruptionError{Path: seg.path, Offset: off, Index: index, Err: err}
 	}
 	return nil
 }
 
-// place of an entry.
+// location is where the record of an entry is.
 type location struct {
 	seg  *segment
 	off  int64
-	hint int64 // its record's length, or a little more; 0 where it is not known
+	end  int64 // of what is written in seg: behind it the next frame may be in the making
+	hint int64 // the record's length, or a little more; 0 where it is not known
 }
 
 // getSlowly reads an entry that lies on the disk, or in more than one block.
@@ -85,7 +89,7 @@ func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) error {
 		return err
 	}
 	defer j.gate.Leave()
-	for {
+	for tries := 0; ; {
 		at, err := j.locate(g, index)
 		if err == nil {
 			err = j.fetch(at, g.id, index, out)
@@ -94,7 +98,8 @@ func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) error {
 			continue // it was deleted, or stored again, just now
 		}
 		if c, ok := errors.AsType[*ballast.CorruptionError](err); ok {
-			if j.readOnly && j.refreshed(at.seg) {
+			// The owner of the log may have deleted the entry since, and used its place for something else.
+			if tries++; j.readOnly && tries < refreshTries && j.refresh() == nil {
 				continue
 			}
 			return &ballast.CorruptionError{Path: c.Path, Offset: c.Offset, Index: index, Err: c.Err}
@@ -115,12 +120,12 @@ func (j *journal) locate(g *group, index uint64) (at location, err error) {
 		at.seg = r.seg
 		if r.loaded() {
 			i := index - r.first
-			at.off = r.offset(i)
+			at.off, at.end = r.offset(i), r.seg.end
 			if index < r.last {
 				at.hint = r.offset(i+1) - at.off
 			}
 			j.mu.RUnlock()
-			return at, at.seg.readable(at.off)
+			return at, at.readable()
 		}
 		bad := r.seg.bad
 		j.mu.RUnlock()
@@ -133,13 +138,13 @@ func (j *journal) locate(g *group, index uint64) (at location, err error) {
 	}
 }
 
-// readable returns why there is no record of an entry at an offset.
-func (s *segment) readable(off int64) error {
+// readable returns why there is no record at a location.
+func (at *location) readable() error {
 	switch {
-	case off == 0:
-		return s.corrupt(-1, "its frame is damaged")
-	case !within(framesOffset, off, s.size-recordHeaderBytes):
-		return s.corrupt(off, "the segment's index has an offset outside of it")
+	case at.off == 0:
+		return at.seg.corrupt(-1, "its frame is damaged, or one that may have replaced it")
+	case !within(framesOffset, at.off, at.end-recordHeaderBytes):
+		return at.seg.corrupt(at.off, "the segment's index has an offset outside of it")
 	}
 	return nil
 }
@@ -163,12 +168,12 @@ func (j *journal) fetch(at location, group, index uint64, out *raft.Log) error {
 	if guess < recordHeaderBytes || guess > maxScratchBytes {
 		guess = guessBytes
 	}
-	b := grow(buf, min(guess, at.seg.size-at.off))
+	b := grow(buf, min(guess, at.end-at.off))
 	if err := j.gather(at.seg, at.off, b); err != nil {
 		return err
 	}
 	n := recordLength(b)
-	if n == 0 || n > at.seg.size-at.off {
+	if n == 0 || n > at.end-at.off {
 		return at.seg.corrupt(at.off, "its record says a length of %d bytes", n)
 	}
 	if have := int64(len(b)); n > have {

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -217,6 +220,208 @@ func TestGetLogAndWhatTheLogHeld(t *testing.T) {
 	}
 }
 
+// liveLog is a log that is written, compacted and read at once. Every entry is a known one.
+type liveLog struct {
+	t *testing.T
+	s *Store
+
+	// What is certain to be there is from deleted+1 to stored; what may be there is from kept to begun.
+	stored, begun   atomic.Uint64
+	deleted, doomed atomic.Uint64 // deletions that are durable, and that are begun
+	done            atomic.Bool
+}
+
+// write appends n entries in batches of any size, and now and then a value.
+func (l *liveLog) write(rng *rand.Rand, n uint64) {
+	defer l.done.Store(true)
+	for last := l.stored.Load(); last < n && !l.t.Failed(); last = l.stored.Load() {
+		logs := knownEntries(last+1, 1+rng.IntN(1<<rng.IntN(7)))
+		l.begun.Add(uint64(len(logs)))
+		err := l.s.StoreLogs(logs)
+		if rng.IntN(5) == 0 {
+			err = errors.Join(err, l.s.SetUint64([]byte("CurrentTerm"), last))
+		}
+		if err != nil {
+			l.t.Errorf("writing behind entry %d: %v", last, err)
+			return
+		}
+		l.stored.Add(uint64(len(logs)))
+	}
+}
+
+// compact keeps the last entries.
+func (l *liveLog) compact(rng *rand.Rand, keep uint64) {
+	for !l.done.Load() && !l.t.Failed() {
+		last := l.stored.Load()
+		if last < l.deleted.Load()+2*keep {
+			runtime.Gosched()
+			continue
+		}
+		to := last - keep - rng.Uint64N(keep/2)
+		l.doomed.Store(to)
+		if err := l.s.DeleteRange(0, to); err != nil {
+			l.t.Errorf("DeleteRange up to %d: %v", to, err)
+			return
+		}
+		l.deleted.Store(to)
+	}
+}
+
+// read reads an entry from a store, which has to have it when it was stored before and its deletion has not begun
+// afterwards.
+func (l *liveLog) read(s *Store, index uint64) {
+	runtime.Gosched() // the writer gets its turn also on few cores
+	certain := index <= l.stored.Load()
+	gone := index <= l.deleted.Load()
+	err := readKnown(s, index)
+	switch {
+	case err == raft.ErrLogNotFound && (!certain || index <= l.doomed.Load()):
+	case err == nil && gone:
+		l.t.Errorf("entry %d was deleted, and is read", index)
+	case err != nil:
+		l.t.Errorf("entry %d (stored up to %d, deleted up to %d): %v", index, l.stored.Load(), l.deleted.Load(), err)
+	}
+}
+
+// readInOrder reads from the first entry to the last, again and again; atRandom anywhere between them; the newest the last
+// one only, which is read while what follows is written.
+func (l *liveLog) readInOrder() {
+	for index := uint64(1); !l.done.Load() && !l.t.Failed(); index++ {
+		if index > l.begun.Load() {
+			index = l.deleted.Load() + 1
+		}
+		l.read(l.s, index)
+	}
+}
+
+func (l *liveLog) readAtRandom(rng *rand.Rand) {
+	for !l.done.Load() && !l.t.Failed() {
+		first := l.deleted.Load()
+		l.read(l.s, first+rng.Uint64N(l.begun.Load()-first+2))
+	}
+}
+
+func (l *liveLog) readNewest() {
+	for !l.done.Load() && !l.t.Failed() {
+		last, err := l.s.LastIndex()
+		if err != nil {
+			l.t.Error(err)
+			return
+		}
+		l.read(l.s, last)
+	}
+}
+
+// Readers in order, at random and of the newest entry, while one appends and another one compacts.
+func TestReadersBesideAWriter(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		dir  string
+		opts Options
+		n    uint64
+	}{
+		{"in memory", dataDir, Options{fs: vfs.NewMem()}, 6_000},
+		{"on disk", t.TempDir(), Options{}, 1_500},
+		{"on disk with one open file and s2", t.TempDir(), Options{MaxOpenFiles: 1, Compression: S2}, 1_500},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.opts.SegmentBytes, c.opts.CacheBytes = minSegmentBytes, minCacheBytes
+			s, err := Open(c.dir, &c.opts)
+			must(t, err)
+			l := &liveLog{t: t, s: s}
+			var wg sync.WaitGroup
+			wg.Go(func() { l.write(random(1), c.n) })
+			wg.Go(func() { l.compact(random(2), 300) })
+			wg.Go(l.readInOrder)
+			wg.Go(l.readNewest)
+			for i := range uint64(2) {
+				wg.Go(func() { l.readAtRandom(random(3 + i)) })
+			}
+			wg.Wait()
+			st := s.Stats()
+			t.Logf("%d to %d, tail %d, %d segments used again", st.FirstIndex, st.LastIndex, s.j.tail.number, st.Recycled)
+			must(t, s.Close())
+			if s, err = Open(c.dir, &c.opts); err != nil {
+				t.Fatal(err)
+			}
+			for index := l.deleted.Load() + 1; index <= l.stored.Load(); index++ {
+				must(t, readKnown(s, index))
+			}
+			must(t, s.Close())
+		})
+	}
+}
+
+// observe opens a live log for reading, and expects it as it was at some moment of the opening.
+func (l *liveLog) observe(dir string, opts *Options) error {
+	stored, deleted := l.stored.Load(), l.deleted.Load()
+	s, err := OpenReadOnly(dir, opts)
+	if err != nil {
+		return fmt.Errorf("OpenReadOnly: %w", err)
+	}
+	begun, doomed := l.begun.Load(), l.doomed.Load()
+	first, err1 := s.FirstIndex()
+	last, err2 := s.LastIndex()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if last < stored || last > begun || last > 0 && (first <= deleted || first > doomed+1) {
+		return fmt.Errorf("there are entries %d to %d; %d to %d were there before, %d to %d may be there after",
+			first, last, deleted+1, stored, doomed+1, begun)
+	}
+	for index := first; index <= last && index > 0; index++ {
+		runtime.Gosched() // the writer gets its turn also on few cores
+		switch err := readKnown(s, index); {
+		case err == raft.ErrLogNotFound && index <= l.doomed.Load(): // deleted meanwhile
+		case err != nil:
+			return fmt.Errorf("entry %d of %d to %d: %w", index, first, last, err)
+		}
+	}
+	return s.Close()
+}
+
+// A log that is written, rotated and compacted is opened for reading again and again.
+func TestReadOnlyOfALiveLog(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		dir          string
+		fs           vfs.FS
+		segmentBytes int64
+		n            uint64
+	}{
+		{"in memory", dataDir, vfs.NewMem(), 1, 6_000},
+		{"on disk", t.TempDir(), nil, 1, 2_000},
+		{"on disk with larger segments", t.TempDir(), nil, 8 << 20, 4_000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opts := &Options{SegmentBytes: c.segmentBytes, CacheBytes: 1, fs: c.fs}
+			s, err := Open(c.dir, opts)
+			must(t, err)
+			l := &liveLog{t: t, s: s}
+			var wg sync.WaitGroup
+			wg.Go(func() { l.write(random(4), c.n) })
+			wg.Go(func() { l.compact(random(5), 300) })
+			var opened atomic.Int64
+			for range 2 {
+				wg.Go(func() {
+					for !l.done.Load() && !t.Failed() {
+						if err := l.observe(c.dir, opts); err != nil {
+							t.Error(err)
+						}
+						opened.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			st := s.Stats()
+			t.Logf("opened %d times; %d to %d, tail %d, %d segments used again",
+				opened.Load(), st.FirstIndex, st.LastIndex, s.j.tail.number, st.Recycled)
+			must(t, s.Close())
+			must(t, l.observe(c.dir, opts))
+		})
+	}
+}
+
 // Entries that were deleted after a read-only opening, and whose segments hold others now, are not found; that is no
 // damage. What is still there is read.
 func TestReadOnlyWhileSegmentsAreUsedAgain(t *testing.T) {
@@ -271,6 +476,46 @@ func TestReadOnlyWhileSegmentsAreUsedAgain(t *testing.T) {
 			must(t, s.Close())
 		})
 	}
+}
+
+// A segment is full and has no index yet when a read-only store is opened. Then some of its entries are deleted, and its index
+// is written, without them. They are not found; that is no damage.
+func TestReadOnlyWhileASegmentIsFinished(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 4)
+	l.fill(10, 1000)
+	mem.SetHook(func(c *vfs.Call) error {
+		if c.Op == vfs.OpCreate {
+			return syscall.ENOSPC // the background stops at the next segment
+		}
+		return nil
+	})
+	full := l.j.tail
+	l.rotate()
+	if full.rw == nil {
+		t.Fatal("the index is written already")
+	}
+	before := l.model.clone()
+	r, err := OpenReadOnly(dataDir, memOptions(mem))
+	must(t, err)
+	l.remove(3, 7)
+	mem.SetHook(nil)
+	l.fill(1, 10)
+	if full.rw != nil {
+		t.Fatal("the index is not written")
+	}
+	for _, index := range before.indexes() {
+		var got raft.Log
+		switch err := r.GetLog(index, &got); {
+		case err == raft.ErrLogNotFound && l.model.logs[index] == nil:
+		case err != nil:
+			t.Errorf("entry %d: %v", index, err)
+		default:
+			must(t, diffEntry(before.logs[index], &got))
+		}
+	}
+	must(t, r.Close())
+	l.check()
 }
 
 // A read-only store takes no lock, writes no byte and makes no file; stable values go to memory.

@@ -14,6 +14,8 @@ const refreshTries = 10
 
 // refresh reads the log anew and replaces the state of a read-only store.
 func (j *journal) refresh() error {
+	j.refreshing.Lock()
+	defer j.refreshing.Unlock()
 	var (
 		rec *recovery
 		err error
@@ -57,20 +59,4 @@ func (j *journal) refresh() error {
 	j.handles.add(rec.tail, rec.file)
 	j.handles.mu.Unlock()
 	return nil
-}
-
-// refreshed reads the log anew after what looked like damage in a segment, and reports whether that segment is not
-// part of the log any more, or another one: then it was recycled meanwhile.
-func (j *journal) refreshed(seg *segment) bool {
-	if j.refresh() != nil {
-		return false
-	}
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	for _, s := range j.segments {
-		if s.number == seg.number && s.identity == seg.identity {
-			return false
-		}
-	}
-	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/raft-ballast/ballast"
@@ -79,12 +80,23 @@ func (rec *recovery) list() (numbers []uint64, err error) {
 			numbers = append(numbers, number)
 		} else if name == nextName {
 			rec.garbage = append(rec.garbage, name)
-		} else if name == "wal-meta.db" || name == "MANIFEST" {
-			return nil, fmt.Errorf("%w: %s holds %s, of another log store; choose a directory of its own", ballast.ErrForeign, rec.dir, name)
 		}
+	}
+	if err := foreign(rec.dir, names); err != nil {
+		return nil, err
 	}
 	slices.Sort(numbers)
 	return numbers, nil
+}
+
+// foreign returns an error for the folder of another log store.
+func foreign(dir string, names []string) error {
+	for _, name := range names {
+		if name == "wal-meta.db" || name == "MANIFEST" {
+			return fmt.Errorf("wal: %w: %s holds %s, of another store; choose a directory of its own", ballast.ErrForeign, dir, name)
+		}
+	}
+	return nil
 }
 
 // findTail finds the newest segment that holds a frame. Only one that is newer may be there: the one prepared to
@@ -174,6 +186,7 @@ func (rec *recovery) load() error {
 		return nil
 	}
 	rec.groups, rec.segments = make(map[uint64]*group), make(map[uint64]*segment)
+	rec.tail.live, rec.tail.stored = 0, 0
 	end, err := rec.replay(r)
 	if err != nil {
 		return err
@@ -215,6 +228,10 @@ func (rec *recovery) replay(r *reader) (end int64, err error) {
 			h     frameHeader
 			frame []byte
 		)
+		if sequence, behind := rec.marker.repeats(off); behind > 0 && sequence == rec.sequence+1 {
+			rec.sequence, rec.lastStart, end = sequence, off, behind
+			continue
+		}
 		if first {
 			v, h, frame, err = judgeFirst(r)
 		} else {
@@ -222,12 +239,6 @@ func (rec *recovery) replay(r *reader) (end int64, err error) {
 		}
 		if err != nil {
 			return end, err
-		}
-		if v != isFrame {
-			if sequence, behind := rec.marker.repeats(off); behind > 0 {
-				rec.sequence, end = sequence, behind
-				continue
-			}
 		}
 		if v == isDamaged {
 			return end, seg.corrupt(off, "frame %d is damaged", rec.sequence+1)
@@ -243,12 +254,13 @@ func (rec *recovery) replay(r *reader) (end int64, err error) {
 }
 
 // repeats reports where a frame ends, and its sequence number, that only says again what the frames before it said; 0 when
-// the one at off is another. It may be damaged without a loss.
+// the one at off is another. Nothing is lost when it is damaged.
 func (m *marker) repeats(off int64) (sequence uint64, end int64) {
-	switch off {
-	case m.checkpoint:
+	switch {
+	case m.state == markerNone || m.checkpoint == 0:
+	case off == m.checkpoint:
 		return m.sequence, m.end
-	case m.indexOffset:
+	case off == m.indexOffset:
 		return m.sequence - 1, m.indexOffset + m.indexLength
 	}
 	return 0, 0
@@ -345,6 +357,9 @@ func (rec *recovery) checkpoint(q *record) error {
 			}
 			if seg == nil {
 				return bad(fmt.Errorf("entries in segment %d, which it does not name", r.segment))
+			}
+			if uint64(seg.live)+(r.last-r.first) >= uint64(seg.size/recordHeaderBytes) || r.last-r.first > math.MaxInt64/2 {
+				return bad(fmt.Errorf("entries %d to %d in a segment of %d bytes", r.first, r.last, seg.size))
 			}
 			g.runs = append(g.runs, run{first: r.first, last: r.last, seg: seg})
 			seg.live += int64(r.last - r.first + 1)

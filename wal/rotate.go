@@ -34,6 +34,7 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 	rotated = w.seg
 	rotated.successor = next.identity
 	w.take(next)
+	w.alone = framesOffset+size+indexRoom(int64(entries)) > w.j.opts.SegmentBytes
 	return rotated, nil
 }
 
@@ -41,11 +42,15 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 func (w *writer) take(seg *segment) {
 	w.j.handles.keep(seg, seg.rw)
 	w.seg = seg
-	w.marked = marker{}
+	w.marked, w.alone = marker{}, false
 }
 
-// fits reports whether a frame that ends at end leaves room in the tail for its index.
+// fits reports whether a frame that ends at end leaves room in the tail for its index. Entries do not join a frame that
+// needed a larger segment, or they would keep all of that when the large ones are deleted.
 func (w *writer) fits(end int64, entries int) bool {
+	if w.alone && entries > 0 {
+		return false
+	}
 	return end+indexRoom(w.seg.stored+int64(entries))+w.checkpointRoom <= w.seg.size
 }
 

@@ -3,8 +3,10 @@ package wal
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -67,10 +69,13 @@ func walk(frame []byte, h frameHeader, seed uint32, offset int64, fn func(r *rec
 		n := recordLength(frame[pos:])
 		b := frame[pos : pos+n]
 		r, err := parseRecord(b, seed, offset+pos)
-		whole := err == nil
-		if errors.Is(err, errChecksum) {
+		whole := !errors.Is(err, errChecksum)
+		if !whole {
 			r, err = splitRecord(b)
 			damaged = errPayload
+		}
+		if errors.Is(err, ballast.ErrUnknownVersion) && whole {
+			return err
 		}
 		if err != nil {
 			return errStructure
@@ -121,6 +126,8 @@ func judge(r *reader, off int64, sequence uint64) (v verdict, h frameHeader, fra
 	switch {
 	case err == nil:
 		return isFrame, h, frame, nil
+	case errors.Is(err, ballast.ErrUnknownVersion):
+		return isDamaged, h, nil, fmt.Errorf("wal: %s at offset %d: %w", seg.path, off, err)
 	case zeroSlices(frame, off) > h.zeros:
 		return isTorn, h, frame, nil
 	case err == errPayload:
@@ -187,17 +194,21 @@ func readIndex(r *reader, m marker) []indexedRun {
 	return runs
 }
 
-// scanIndex finds the entries of a segment by reading it, up to its end. Frames that are damaged are passed over: what was in them
-// is found missing when it is read.
+// scanIndex finds the entries of a segment by reading it, up to its end. A frame that is damaged may have replaced
+// any entry before it, so it takes all of those with it: what is found behind it is certain.
 func scanIndex(r *reader, end int64) ([]indexedRun, error) {
 	groups, any := make(map[uint64]*group), new(segment)
-	for off := frameStart(framesOffset); off < end; {
+	off := int64(framesOffset)
+	for off < end {
 		next, err := search(r, off)
 		if err != nil {
 			return nil, err
 		}
 		if next == 0 || next >= end {
 			break
+		}
+		if next != off {
+			clear(groups)
 		}
 		off = next
 		b, err := r.view(off, frameHeaderBytes)
@@ -211,26 +222,31 @@ func scanIndex(r *reader, end int64) ([]indexedRun, error) {
 		}
 		err = walk(frame, h, r.seg.seed, off, func(rec *record, at int64, _ bool) error {
 			if rec.kind == recordEntry && rec.a != 0 {
-				g := groups[rec.group]
-				if g == nil {
-					g = newGroup(rec.group)
-					groups[rec.group] = g
+				if groups[rec.group] == nil {
+					groups[rec.group] = newGroup(rec.group)
 				}
-				g.put(rec.a, any, []uint32{uint32(at >> 3)})
+				groups[rec.group].put(rec.a, any, []uint32{uint32(at >> 3)})
 			}
 			return nil
 		})
-		if err == errStructure {
-			off += 8
-			continue
+		if err != nil && err != errPayload {
+			clear(groups)
 		}
-		off = frameStart(off + h.length)
+		if off += h.length; off < end {
+			off = frameStart(off)
+		}
 	}
-	var runs []indexedRun
+	if off != end {
+		clear(groups)
+	}
+	return runsOf(groups), nil
+}
+
+func runsOf(groups map[uint64]*group) (runs []indexedRun) {
 	for id, g := range groups {
 		for _, run := range g.runs {
 			runs = append(runs, indexedRun{group: id, first: run.first, offs: run.offs})
 		}
 	}
-	return runs, nil
+	return runs
 }

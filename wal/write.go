@@ -140,6 +140,7 @@ type writer struct {
 	checkpointRoom int64 // of the tail, kept for the checkpoint at closing
 
 	marked marker // the tail's, as it is on the disk
+	alone  bool   // the tail was made for one large frame
 
 	calls      atomic.Uint64 // that succeeded
 	frames     atomic.Uint64
