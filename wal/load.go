@@ -57,25 +57,26 @@ func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
 	defer j.handles.unpin(seg)
 	r := &reader{seg: seg, f: f}
 	m, end := seg.indexed, seg.indexed.end
+	index := m
 	if m.state == markerNone {
-		found, onDisk, err := readHeader(f, j.dir, seg.number)
-		if err != nil {
+		var found *segment
+		if found, m, err = readHeader(f, j.dir, seg.number); err != nil {
 			return nil, err
 		}
 		if found.identity != seg.identity || found.size != seg.size {
 			return nil, seg.corrupt(24, "this is another segment than the checkpoint names")
 		}
-		if onDisk.state == markerSealed { // what another marker says is older than the segment's end
-			m = onDisk
+		if m.state == markerSealed { // what another marker says is older than the segment's end
+			index = m
 		}
 		j.mu.RLock()
 		end = seg.end
 		j.mu.RUnlock()
 	}
-	if runs := readIndex(r, m); runs != nil {
+	if runs := readIndex(r, index); runs != nil {
 		return runs, nil
 	}
-	return scanIndex(r, end)
+	return scanIndex(r, end, m)
 }
 
 // assign gives the group's runs in a segment that have no offsets those of its index. What the index has not is at offset 0,

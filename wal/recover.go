@@ -257,7 +257,7 @@ func (rec *recovery) replay(r *reader) (end int64, err error) {
 // the one at off is another. Nothing is lost when it is damaged.
 func (m *marker) repeats(off int64) (sequence uint64, end int64) {
 	switch {
-	case m.state == markerNone || m.checkpoint == 0:
+	case m.state == markerNone || m.state == markerSealed || m.checkpoint == 0:
 	case off == m.checkpoint:
 		return m.sequence, m.end
 	case off == m.indexOffset:

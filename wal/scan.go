@@ -195,11 +195,18 @@ func readIndex(r *reader, m marker) []indexedRun {
 }
 
 // scanIndex finds the entries of a segment by reading it, up to its end. A frame that is damaged may have replaced
-// any entry before it, so it takes all of those with it: what is found behind it is certain.
-func scanIndex(r *reader, end int64) ([]indexedRun, error) {
+// any entry before it, so it takes all of those with it: what is found behind it is certain. The frames that m says
+// repeat others hold no entries.
+func scanIndex(r *reader, end int64, m marker) ([]indexedRun, error) {
 	groups, any := make(map[uint64]*group), new(segment)
 	off := int64(framesOffset)
 	for off < end {
+		if _, behind := m.repeats(off); behind > off {
+			if off = behind; off < end {
+				off = frameStart(off)
+			}
+			continue
+		}
 		next, err := search(r, off)
 		if err != nil {
 			return nil, err
