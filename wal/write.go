@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"sync"
@@ -240,19 +241,27 @@ func (w *writer) put(p []byte) {
 
 // record adds a record to the frame.
 func (w *writer) record(r *record) {
+	n := recordHeaderBytes + len(r.first) + len(r.second)
+	rest := w.blocks[w.pos>>cacheBlockShift-w.base].data[w.pos&cacheBlockMask:]
+	w.records++
+	if end := int(padded(int64(n))); end <= len(rest) {
+		// Almost always it lies in one block. The parts are copied first, so that the checksum finds them in the processor's cache.
+		b := rest[:end]
+		putRecordHeader(b, r)
+		copy(b[recordHeaderBytes:], r.first)
+		copy(b[recordHeaderBytes+len(r.first):], r.second)
+		clear(b[n:])
+		sealRecord(b[:n], w.seg.seed, w.pos)
+		w.digest = crc32.Update(w.digest, castagnoli, b[:recordHeaderBytes])
+		w.pos += int64(end)
+		return
+	}
 	h := w.head[:]
 	putRecordHeader(h, r)
 	crc := crc32.Update(w.seg.seed, castagnoli, h[4:])
-	if len(r.first) > 0 {
-		crc = crc32.Update(crc, castagnoli, r.first)
-	}
-	if len(r.second) > 0 {
-		crc = crc32.Update(crc, castagnoli, r.second)
-	}
-	crc ^= place(w.pos)
-	h[0], h[1], h[2], h[3] = byte(crc), byte(crc>>8), byte(crc>>16), byte(crc>>24)
+	crc = crc32.Update(crc32.Update(crc, castagnoli, r.first), castagnoli, r.second)
+	binary.LittleEndian.PutUint32(h, crc^place(w.pos))
 	w.digest = crc32.Update(w.digest, castagnoli, h)
-	w.records++
 	w.put(h)
 	w.put(r.first)
 	w.put(r.second)
