@@ -147,6 +147,9 @@ func (m *model) remove(low, high uint64) {
 
 // readAll returns what a store holds. It fails with the first error, and where the calls contradict one another.
 func readAll(s *Store) (*model, error) {
+	if err := checkLive(s.j); err != nil {
+		return nil, err
+	}
 	m := newModel()
 	first, err1 := s.FirstIndex()
 	last, err2 := s.LastIndex()
@@ -192,6 +195,29 @@ func readAll(s *Store) (*model, error) {
 		return nil, fmt.Errorf("the commit index is %d, the last index is %d", commit, last)
 	}
 	return m, nil
+}
+
+// checkLive fails when a segment does not know how many of its entries are live: it would be kept for ever, or used again
+// too early.
+func checkLive(j *journal) error {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	live := make(map[*segment]int64)
+	for _, g := range j.groups {
+		for i := range g.runs {
+			live[g.runs[i].seg] += g.runs[i].count()
+		}
+	}
+	for _, seg := range j.segments {
+		if live[seg] != seg.live {
+			return fmt.Errorf("segment %d thinks that %d of its entries are live, there are %d", seg.number, seg.live, live[seg])
+		}
+		delete(live, seg)
+	}
+	if len(live) > 0 {
+		return fmt.Errorf("entries in %d segments that are not part of the log", len(live))
+	}
+	return nil
 }
 
 // diff returns how what there is differs from what should be, nil when it does not.
