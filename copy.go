@@ -45,7 +45,7 @@ type CopyProgress struct {
 	Bytes   uint64 // of Data and Extensions copied so far
 }
 
-// Copy copies the log, the commit index and the stable state of src into dst, whose log has to be
+// Copy copies the log, the commit index and the stable state of src into dst, which has to be
 // empty, and returns what it has copied. No one may write to either meanwhile.
 //
 // An index that src does not have is a gap. When src is an [Inspector], or monotonic, and so knows what it
@@ -63,6 +63,16 @@ func Copy(ctx context.Context, dst Store, src Source, opts *CopyOptions) (CopyPr
 	}
 	if last != 0 {
 		return CopyProgress{}, fmt.Errorf("copy: destination has entries up to %d: %w", last, ErrNotEmpty)
+	}
+	if i, ok := dst.(Inspector); ok {
+		// A term or a vote that the destination has must not go back.
+		keys, err := i.StableKeys()
+		if err != nil {
+			return CopyProgress{}, fmt.Errorf("copy: destination: %w", err)
+		}
+		if len(keys) > 0 {
+			return CopyProgress{}, fmt.Errorf("copy: destination has stable values, %q is one: %w", keys[0], ErrNotEmpty)
+		}
 	}
 	c := copier{dst: dst, src: src, opts: opts}
 	c.inspector, c.gapless = src.(Inspector)

@@ -455,6 +455,16 @@ func TestCopyIntoAStoreThatIsNotEmpty(t *testing.T) {
 	if got := contentsOf(t, dst); len(got.Logs) != 1 || len(got.Stable) != 0 {
 		t.Errorf("the destination was changed: %v", got)
 	}
+
+	dst = memstore.New()
+	must(t, dst.SetUint64([]byte("CurrentTerm"), 99))
+	_, err = ballast.Copy(t.Context(), dst, source(t, 1, upTo(1, 9)), nil)
+	if !errors.Is(err, ballast.ErrNotEmpty) || !strings.Contains(err.Error(), `"CurrentTerm"`) {
+		t.Errorf("into a store with a term: %v", err)
+	}
+	if term, err := dst.GetUint64([]byte("CurrentTerm")); term != 99 || err != nil {
+		t.Errorf("the term became %d, %v", term, err)
+	}
 }
 
 func TestCopyBatches(t *testing.T) {

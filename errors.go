@@ -44,7 +44,7 @@ var (
 	// is not damage: a newer release opens it.
 	ErrUnknownVersion = errors.New("ballast: format version is not known to this release")
 
-	// ErrNotEmpty is returned by Copy when the destination holds entries already.
+	// ErrNotEmpty is returned by Copy when the destination holds entries or stable values already.
 	ErrNotEmpty = errors.New("ballast: the destination of a copy is not empty")
 )
 

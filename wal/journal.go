@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -81,8 +82,13 @@ func (j *journal) makeDir() error {
 	if err := foreign(j.dir, names); err != nil {
 		return err
 	}
-	if err == nil && slices.ContainsFunc(names, func(name string) bool { _, ok := segmentNumber(name); return ok }) {
+	if slices.ContainsFunc(names, isSegment) {
 		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		if _, e := j.fs.DiskUsage(j.dir); e == nil {
+			return fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, j.dir)
+		}
 	}
 	if err := j.fs.MkdirAll(j.dir); err != nil {
 		return fmt.Errorf("wal: %w", err)

@@ -52,7 +52,9 @@ type keeper struct {
 	zeroBytes     atomic.Int64  // written by the keeper
 	recycled      atomic.Int64  // segments that became the next one
 	syncs         atomic.Int64  // durable writes, names and sizes
-	failing       bool          // guarded by work: the last step failed
+
+	warned time.Time   // guarded by work: when the logger was told last
+	tight  atomic.Bool // the disk was full: space is taken as it is needed
 
 	wake chan struct{} // holds one
 	stop chan struct{}
@@ -186,8 +188,11 @@ func (k *keeper) free(seg *segment) {
 }
 
 // goal is how many zeros there should be ahead of the tail's end: as many as were appended since opening, twice, and
-// at most a segment.
+// at most a segment. While the disk is full somebody else, like raft's snapshots, needs what gets free.
 func (k *keeper) goal() int64 {
+	if k.tight.Load() {
+		return firstZeros
+	}
 	return min(max(2*k.appendedBytes.Load(), firstZeros), k.j.opts.SegmentBytes)
 }
 
@@ -252,12 +257,18 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 	return false, nil
 }
 
-// report tells the logger of the first failure of several.
+// warnEvery is how often the logger is told of what fails again and again.
+const warnEvery = time.Minute
+
+// report tells the logger of a failure.
 func (k *keeper) report(err error) {
-	if err != nil && !k.failing {
+	if errors.Is(err, ballast.ErrNoSpace) {
+		k.tight.Store(true)
+	}
+	if err != nil && time.Since(k.warned) > warnEvery {
+		k.warned = time.Now()
 		k.j.opts.Logger.Warn("wal: preparing space failed; it will be tried again", "dir", k.j.dir, "err", err)
 	}
-	k.failing = err != nil
 }
 
 func (k *keeper) stepBytes(ahead int64) int64 {
@@ -348,6 +359,7 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 		current := k.next == next // and not replaced meanwhile
 		if current && err == nil {
 			k.next, k.last = nil, next.number
+			k.tight.Store(false)
 		}
 		k.mu.Unlock()
 		if current {

@@ -23,10 +23,24 @@ const (
 	Zstd
 )
 
+// String returns the name of a compression.
+func (c Compression) String() string {
+	switch c {
+	case None:
+		return "none"
+	case S2:
+		return "s2"
+	case Zstd:
+		return "zstd"
+	}
+	return fmt.Sprintf("Compression(%d)", uint8(c))
+}
+
 // Options are the settings of a store. The zero value of each field is a good choice.
 type Options struct {
 	// SegmentBytes is the size of a new segment's file in bytes; 0 is 64 MiB. It is rounded up to
-	// 4 KiB, and at least 1 MiB. A log takes up to two segments more than those in
+	// 4 KiB, and at least 1 MiB. The file takes space as it is filled. On a small disk smaller segments
+	// give space back sooner: a segment goes when the last of its entries is deleted. A log takes up to two segments more than those in
 	// which something is live.
 	SegmentBytes int64
 
@@ -72,8 +86,16 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		out = *o
 	}
-	if out.SegmentBytes < 0 || out.MaxEntryBytes < 0 || out.CacheBytes < 0 || out.MaxOpenFiles < 0 {
-		return out, fmt.Errorf("wal: an option is below 0: %+v", out)
+	for _, option := range []struct {
+		name  string
+		value int64
+	}{
+		{"SegmentBytes", out.SegmentBytes}, {"MaxEntryBytes", int64(out.MaxEntryBytes)},
+		{"CacheBytes", out.CacheBytes}, {"MaxOpenFiles", int64(out.MaxOpenFiles)},
+	} {
+		if option.value < 0 {
+			return out, fmt.Errorf("wal: the option %s is %d; use 0 for the default", option.name, option.value)
+		}
 	}
 	if out.SegmentBytes == 0 {
 		out.SegmentBytes = defaultSegmentBytes

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
@@ -89,11 +90,13 @@ func (rec *recovery) list() (numbers []uint64, err error) {
 	return numbers, nil
 }
 
-// foreign returns an error for the folder of another log store.
+// foreign returns an error for the folder of another store. A bbolt file beside a log of ours is nobody's mistake, but one where a
+// log would be created is most likely raft-boltdb's, and an empty log beside it would make the peer forget its vote.
 func foreign(dir string, names []string) error {
+	ours := slices.ContainsFunc(names, isSegment)
 	for _, name := range names {
-		if name == "wal-meta.db" || name == "MANIFEST" {
-			return fmt.Errorf("wal: %w: %s holds %s, of another store; choose a directory of its own", ballast.ErrForeign, dir, name)
+		if name == "wal-meta.db" || name == "MANIFEST" || !ours && strings.HasSuffix(name, ".db") {
+			return fmt.Errorf("wal: %w: %s holds %s, of another store; choose a directory of its own, and move what is in there with ballast.Copy", ballast.ErrForeign, dir, name)
 		}
 	}
 	return nil

@@ -76,6 +76,11 @@ func segmentNumber(name string) (uint64, bool) {
 	return number, err == nil && number != 0
 }
 
+func isSegment(name string) bool {
+	_, ok := segmentNumber(name)
+	return ok
+}
+
 // newIdentity returns what no other segment has, and what nobody who writes entries can know.
 func newIdentity() uint64 {
 	var b [8]byte

@@ -5,11 +5,14 @@ type Stats struct {
 	// Of the log as it is.
 	FirstIndex  uint64 // 0 when there is no entry
 	LastIndex   uint64
-	CommitIndex uint64
+	CommitIndex uint64 // 0 unless raft v1.8.0 is told to track it
 	Entries     uint64 // that can be read; fewer than the indexes between the first and the last when there are gaps
 	Segments    int    // files that hold entries, and the one that is written
 	LiveBytes   int64  // of live entries with their headers; estimated by the average size in each segment
 	DiskBytes   int64  // that the file system says all files of the log take, also the prepared one
+
+	// Failed is the write or sync that failed and after which nothing is written any more; nil for a log that is well.
+	Failed error
 
 	// Since the log was opened.
 	Calls      uint64 // durable calls that succeeded
@@ -34,6 +37,7 @@ func (s *Store) Stats() Stats {
 		Calls: w.calls.Load(), Frames: w.frames.Load(), FrameBytes: w.frameBytes.Load(), BlockBytes: w.blockBytes.Load(),
 		ZeroBytes: k.zeroBytes.Load(), Syncs: w.frames.Load() + uint64(k.syncs.Load()), Recycled: uint64(k.recycled.Load()),
 	}
+	st.Failed = j.failed.Err()
 	var paths []string
 	j.mu.RLock()
 	st.FirstIndex, st.LastIndex, st.CommitIndex = s.g.first(), s.g.last(), s.g.commit

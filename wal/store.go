@@ -24,15 +24,18 @@ type Store struct {
 
 // Open opens the log in dir, or creates one there. nil options are the defaults.
 //
-// Errors: [ballast.LockedError] when another store has it open, in this process or another;
-// [ballast.CorruptionError] when something is damaged that opening needs; an error that matches
-// [ballast.ErrUnknownVersion] for a newer format, [ballast.ErrForeign] for another store's directory, and
-// [ballast.ErrNoSpace] when a new log finds no room. A failed Open leaves nothing locked.
+// An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
+// [ballast.ErrCorrupt] when something is damaged that opening needs; [ballast.ErrUnknownVersion] for a newer format;
+// [ballast.ErrForeign] for another store's directory; [ballast.ErrNoSpace] when a new log finds no room. With errors.As the first two
+// are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
+//
+// Close the store after raft's Shutdown: raft does not.
 func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, false) }
 
 // OpenReadOnly opens the log in dir for reading. It takes no lock and writes nothing, and the log may be written
 // meanwhile by its owner: what is seen is the log as it was at some moment of the opening. An entry that was
-// deleted since may be gone. Writes to the log are refused with [ballast.ErrReadOnly]; stable values are taken into memory.
+// deleted since may be gone; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
+// Stable values are taken into memory only, because hashicorp/raft sets the current term even where it just reads, as in GetConfiguration.
 //
 // Errors are those of [Open], without the lock, and fs.ErrNotExist for a directory without a log.
 func OpenReadOnly(dir string, opts *Options) (*Store, error) { return open(dir, opts, true) }

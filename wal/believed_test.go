@@ -1,0 +1,218 @@
+package wal
+
+import (
+	"errors"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// TestNothingIsRemovedBeforeTheEndIsDurable: a deletion whose sync failed is read from the page cache at the next opening. The files
+// that it frees must stay until its frame was written again: the power may be cut in between.
+func TestNothingIsRemovedBeforeTheEndIsDurable(t *testing.T) {
+	for seed := range uint64(40) {
+		mem := vfs.NewMem()
+		l := newTestLog(t, mem, 1)
+		l.rotate()
+		l.rotate()
+		first := l.j.segments[0]
+		last := uint64(0)
+		for _, r := range l.g.runs {
+			if r.seg == first {
+				last = r.last
+			}
+		}
+		mem.SetHook(func(c *vfs.Call) error {
+			if c.Op == vfs.OpWrite {
+				return vfs.Late(syscall.EIO)
+			}
+			return nil
+		})
+		err := l.DeleteRange(1, last)
+		mem.SetHook(nil)
+		if err == nil {
+			t.Fatal("no error")
+		}
+		l.abandon()
+		removed := false
+		mem.SetHook(func(c *vfs.Call) error {
+			if removed {
+				return vfs.ErrCrashed
+			}
+			removed = c.Op == vfs.OpRemove
+			return nil
+		})
+		_, _ = Open(dataDir, memOptions(mem))
+		after := mem.Crash(seed)
+		s, err := Open(dataDir, memOptions(after))
+		if err != nil {
+			t.Fatalf("seed %d: open: %v", seed, err)
+		}
+		if _, err := readAll(s); err != nil {
+			t.Fatalf("seed %d: read: %v", seed, err)
+		}
+		s.Close()
+	}
+}
+
+// patch writes b over a file.
+func patch(t *testing.T, mem *vfs.Mem, path string, off int64, b []byte) {
+	t.Helper()
+	data := mem.ReadFile(path)
+	copy(data[off:], b)
+	mem.WriteFile(path, data)
+}
+
+// TestBelievedMarker: markers with a checksum that matches, which point to frames that cannot be there. They say nothing, and the
+// log is read without them; at worst it would be read for ever.
+func TestBelievedMarker(t *testing.T) {
+	for name, change := range map[string]func(m *marker){
+		"an index without length":       func(m *marker) { m.indexOffset = m.end },
+		"an index of odd length":        func(m *marker) { m.indexOffset, m.indexLength = framesOffset, 41 },
+		"an index in the header":        func(m *marker) { m.indexOffset, m.indexLength = 8, 48 },
+		"a checkpoint without length":   func(m *marker) { m.checkpoint = m.end },
+		"a checkpoint behind the end":   func(m *marker) { m.checkpoint = m.end + 8 },
+		"a state that is not known":     func(m *marker) { m.state = markerSealed + 1 },
+		"an end behind the segment":     func(m *marker) { m.end = 1 << 40 },
+		"zeros up to behind the file":   func(m *marker) { m.zeroed = 1 << 40 },
+		"an index that leaves the file": func(m *marker) { m.indexOffset, m.indexLength = framesOffset, 1<<30 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := newTestLog(t, mem, 1)
+			l.fill(2, 10)
+			tail := l.j.tail
+			l.abandon()
+			m := marker{state: markerOpen, sequence: tail.sequence, end: frameStart(tail.end)}
+			change(&m)
+			b := make([]byte, markerBytes)
+			putMarker(b, m, tail.seed)
+			if got := parseMarker(b, tail.seed, tail.size); got != (marker{}) {
+				t.Errorf("it is believed: %+v", got)
+			}
+			patch(t, mem, tail.path, markerOffset, b)
+			l.open()
+			l.check()
+		})
+	}
+}
+
+// TestBelievedRuns: a checkpoint with a checksum that matches names more entries than a segment can hold. No memory is
+// taken for them, and the log is read without that checkpoint.
+func TestBelievedRuns(t *testing.T) {
+	for _, last := range []uint64{1 << 20, 1 << 60, 1<<64 - 1} {
+		mem := vfs.NewMem()
+		l := newTestLog(t, mem, 1)
+		tail := l.j.tail
+		off := frameStart(tail.end)
+		l.abandon()
+		runs := appendLiveRun(nil, liveRun{tail.number, 1, last})
+		frame := encodeFrame([]record{{kind: recordRuns, second: runs, raw: uint32(len(runs))}}, 2, tail.seed, off)
+		patch(t, mem, tail.path, off, frame)
+		b := make([]byte, markerBytes)
+		putMarker(b, marker{state: markerClosed, sequence: 2, end: off + int64(len(frame)), checkpoint: off}, tail.seed)
+		patch(t, mem, tail.path, markerOffset, b)
+		l.open()
+		if err := l.GetLog(1, new(raft.Log)); err != raft.ErrLogNotFound {
+			t.Errorf("up to %d: %v", last, err)
+		}
+	}
+}
+
+// TestUnknownRecords: what a later version may write is refused as that, and what none writes as damage. Neither is passed over, nor
+// taken for something else.
+func TestUnknownRecords(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		record
+		want error
+	}{
+		{"a flag of an entry", record{kind: recordEntry, flags: flagData | 1<<5, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrUnknownVersion},
+		{"a flag of a compression", record{kind: recordEntry, flags: flagData | 1<<5, a: 1, second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
+		{"two compressions", record{kind: recordEntry, flags: flagData | flagS2 | flagZstd, a: 1, second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
+		{"a flag of a value", record{kind: recordSet, flags: flagS2, first: []byte("k"), second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
+		{"a kind", record{kind: recordMoved, flags: flagData, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrUnknownVersion},
+		{"data that is denied", record{kind: recordEntry, flags: flagExtensions, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrCorrupt},
+		{"a length that is not there", record{kind: recordEntry, flags: flagData, a: 1, second: []byte("abc"), raw: 4}, ballast.ErrCorrupt},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := newTestLog(t, mem, 1)
+			tail := l.j.tail
+			l.abandon()
+			off := frameStart(tail.end)
+			patch(t, mem, tail.path, off, encodeFrame([]record{tc.record}, 2, tail.seed, off))
+			if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, tc.want) {
+				t.Errorf("Open returns %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestUnknownKindInAnOlderSegment: opening does not read it, reading does.
+func TestUnknownKindInAnOlderSegment(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.rotate()
+	seg, off := l.j.segments[0], l.g.runs[0].offset(0)
+	l.close()
+	raw := mem.ReadFile(seg.path)
+	rec := slices.Clone(raw[off : off+recordLength(raw[off:])])
+	rec[8] = recordMoved
+	sealRecord(rec, seg.seed, off)
+	patch(t, mem, seg.path, off, rec)
+	l.open()
+	if err := l.GetLog(1, new(raft.Log)); !errors.Is(err, ballast.ErrUnknownVersion) || errors.Is(err, ballast.ErrCorrupt) {
+		t.Errorf("GetLog returns %v", err)
+	}
+}
+
+// TestDamagedCheckpointIsReadPast: without the checkpoint at its end the tail is read, and its entries count once.
+func TestDamagedCheckpointIsReadPast(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.fill(10, 10)
+	l.close()
+	b := mem.ReadFile(segmentPath(dataDir, 1))
+	m := parseMarker(b[markerOffset:], l.j.tail.seed, int64(len(b)))
+	mem.Flip(segmentPath(dataDir, 1), m.end-8, 1)
+	l.open()
+	if l.j.tail.live != 10 {
+		t.Errorf("%d entries are live", l.j.tail.live)
+	}
+	l.check()
+}
+
+// TestForeignFolder: a folder of another store is refused and left as it is. An empty log beside a file of raft-boltdb would
+// make a peer forget its vote.
+func TestForeignFolder(t *testing.T) {
+	for _, name := range []string{"wal-meta.db", "MANIFEST", "raft.db"} {
+		mem := vfs.NewMem()
+		must(t, mem.MkdirAll(dataDir))
+		mem.WriteFile(dataDir+"/"+name, []byte("something"))
+		for _, open := range []func(string, *Options) (*Store, error){Open, OpenReadOnly} {
+			if _, err := open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrForeign) {
+				t.Errorf("beside %s: %v", name, err)
+			}
+		}
+		if files := mem.Files(); len(files) != 1 {
+			t.Errorf("beside %s there are %v", name, files)
+		}
+	}
+	mem := vfs.NewMem()
+	must(t, mem.MkdirAll("/raft.d"))
+	mem.WriteFile(dataDir, []byte("something"))
+	if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrForeign) {
+		t.Errorf("a file instead of a folder: %v", err)
+	}
+	l := newTestLog(t, vfs.NewMem(), 1)
+	l.close()
+	l.fs.(*vfs.Mem).WriteFile(dataDir+"/other.db", []byte("of somebody else"))
+	l.open()
+	l.check()
+}
