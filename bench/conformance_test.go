@@ -17,13 +17,14 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	wal "github.com/hashicorp/raft-wal"
+	raftwal "github.com/hashicorp/raft-wal"
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/raft-ballast/ballast/badgerstore"
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/memstore"
 	"github.com/raft-ballast/ballast/storetest"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 var update = flag.Bool("update", false, "write docs/CONFORMANCE.md anew, instead of comparing with it")
@@ -50,6 +51,10 @@ type candidate struct {
 
 // candidates are the columns of the table.
 var candidates = []candidate{
+	{
+		name: "wal",
+		open: func(_ *testing.T, dir string) (storetest.Store, error) { return wal.Open(dir, nil) },
+	},
 	{
 		name: "boltstore",
 		open: func(_ *testing.T, dir string) (storetest.Store, error) {
@@ -83,14 +88,14 @@ var candidates = []candidate{
 	{
 		name:   "raft-wal",
 		module: "github.com/hashicorp/raft-wal",
-		open:   func(_ *testing.T, dir string) (storetest.Store, error) { return wal.Open(dir) },
+		open:   func(_ *testing.T, dir string) (storetest.Store, error) { return raftwal.Open(dir) },
 		options: []storetest.Option{
 			storetest.RefusesGaps(),
 			storetest.RefusesMiddleDeletes(),
 			storetest.MissingKeyIsNil(),
 			storetest.NumbersApart(),
 			storetest.MaxEntryBytes(0),
-			storetest.ClosedError(wal.ErrClosed),
+			storetest.ClosedError(raftwal.ErrClosed),
 			storetest.LockedError(bolterrors.ErrTimeout),
 			storetest.HangLimit(childHang),
 		},

@@ -12,6 +12,7 @@ import (
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/logcache"
 	"github.com/raft-ballast/ballast/memstore"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 var (
@@ -19,6 +20,7 @@ var (
 	_ raft.CommitTrackingLogStore = (*badgerstore.Store)(nil)
 	_ raft.CommitTrackingLogStore = (*boltstore.Store)(nil)
 	_ raft.CommitTrackingLogStore = (*memstore.Store)(nil)
+	_ raft.CommitTrackingLogStore = (*wal.Store)(nil)
 )
 
 // engine opens a store in a folder.
@@ -28,6 +30,7 @@ type engine struct {
 }
 
 var (
+	own  = engine{"wal", func(dir string) (ballast.Store, error) { return opened(wal.Open(dir, nil)) }}
 	bolt = engine{"bolt", func(dir string) (ballast.Store, error) {
 		return opened(boltstore.Open(filepath.Join(dir, "raft.db"), nil))
 	}}
@@ -62,7 +65,7 @@ func cached(e engine) engine {
 
 // What raft v1.8.0 finds by a type assertion is there behind the cache, and it reaches the engine.
 func TestLogcachePassesCommitTrackingOn(t *testing.T) {
-	for _, e := range []engine{bolt, badger, mem} {
+	for _, e := range []engine{own, bolt, badger, mem} {
 		t.Run(e.name, func(t *testing.T) {
 			store, err := e.open(t.TempDir())
 			if err != nil {

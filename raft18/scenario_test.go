@@ -8,7 +8,7 @@ import (
 
 // A cluster on each durable engine loses its leader, leaves a follower behind, and starts again as a whole.
 func TestCluster(t *testing.T) {
-	for _, e := range []engine{bolt, badger, cached(bolt)} {
+	for _, e := range []engine{own, bolt, badger, cached(own)} {
 		t.Run(e.name, func(t *testing.T) { scenario(t, newCluster(t, e)) })
 	}
 }
