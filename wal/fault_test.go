@@ -634,3 +634,26 @@ func faultAt(t *testing.T, k int, fault error) int {
 	l.work()
 	return faults.Count()
 }
+
+// TestUnknownMarker: a log that was closed is to go on, and the write fails that takes back the mark of its end. The next
+// opening may read that write and yet it is not on the disk. Were it believed, the mark would come back in a power cut, and
+// everything behind it would be gone.
+func TestUnknownMarker(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.fill(10, 100)
+	l.close()
+	l.open()
+	failOnce(mem, vfs.OpWrite, vfs.Late(syscall.EIO))
+	if err := l.append(1, 100); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("StoreLogs returns %v", err)
+	}
+	_ = l.Close() // a log that failed
+	l.open()
+	l.check()
+	l.fill(3, 100)
+	l.remove(1, 2)
+	for seed := range uint64(16) {
+		l.model.checkReopened(t, mem.Crash(seed))
+	}
+}

@@ -208,7 +208,7 @@ func (j *journal) useNext(rec *recovery) {
 	case rec.clean:
 		seg.rw = f
 		seg.zeroed.Store(framesOffset + firstZeros) // at least, or it had no name
-		j.keeper.next = seg
+		j.keeper.found = seg
 	default:
 		_ = f.Close() // nothing was written
 	}
@@ -218,6 +218,9 @@ func (j *journal) useNext(rec *recovery) {
 func (w *writer) loadEnd() error {
 	j, seg := w.j, w.seg
 	start, from := roundDown(seg.end, cacheBlockBytes), roundDown(seg.end, blockBytes)
+	if start == seg.size {
+		return nil // the next frame begins in the next segment
+	}
 	b := j.cache.take()
 	b.from = int(from - start)
 	if seg.end > from {
@@ -246,6 +249,12 @@ func (w *writer) settle(lastStart int64) error {
 	clear(b[seg.end-from:])
 	if err := seg.rw.WriteBlocks([][]byte{b}, from); err != nil {
 		return fmt.Errorf("wal: writing the end of %s again: %w", seg.path, err)
+	}
+	// So may the marker: on the disk it may still say that the log was closed.
+	if w.marked.state == markerOpen {
+		if err := writeMarker(seg.rw, seg, w.marked); err != nil {
+			return err
+		}
 	}
 	n := min(blockBytes+reserveBytes, seg.size-seg.zeroed.Load())
 	if n == 0 {

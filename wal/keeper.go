@@ -44,6 +44,7 @@ type keeper struct {
 	mu       sync.Mutex
 	next     *segment   // prepared, and unused
 	last     uint64     // number of the newest segment that was taken
+	found    *segment   // a next segment that was there when the log was opened; guarded by work
 	unsealed []*segment // written no more, without their index
 	unused   []*segment // nothing live in them
 
@@ -153,8 +154,28 @@ func (k *keeper) halt() {
 	k.drop()
 }
 
+// adopt makes the segment that was found the next one. Whoever named it may have died before the name was durable.
+func (k *keeper) adopt() error {
+	seg := k.found
+	if seg == nil {
+		return nil
+	}
+	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
+		return k.j.failed.Fail(fmt.Errorf("wal: syncing the name of a segment: %w", err))
+	}
+	k.syncs.Add(1)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.next, k.found = seg, nil
+	return nil
+}
+
 // drop closes the file of the next segment, which holds nothing, and forgets it.
 func (k *keeper) drop() {
+	if k.found != nil {
+		_ = k.found.rw.Close()
+		k.found = nil
+	}
 	if k.next != nil {
 		_ = k.next.rw.Close()
 		k.next = nil
@@ -238,6 +259,9 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 		return false, nil // the log is written no more
 	}
 	defer func() { k.report(err) }()
+	if k.found != nil {
+		return true, k.adopt()
+	}
 	if old := k.recyclable(); old != nil {
 		return true, k.recycle(old)
 	}
@@ -404,6 +428,9 @@ const nextName = "next.tmp"
 // prepare makes a next segment of size bytes, in the place of one that there is. Its name is visible only when all
 // else is durable. The caller holds k.work.
 func (k *keeper) prepare(size int64) error {
+	if k.found != nil && k.found.size >= size {
+		return k.adopt()
+	}
 	tmp := filepath.Join(k.j.dir, nextName)
 	if err := k.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("wal: removing what an earlier attempt left: %w", err)
@@ -441,7 +468,7 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 		return err
 	}
 	k.mu.Lock()
-	if seg.number != k.last+1 {
+	if seg.number != k.last+1 || k.published.Load() != k.last {
 		k.mu.Unlock()
 		return errors.New("wal: the log went on meanwhile")
 	}

@@ -258,8 +258,9 @@ func (j *journal) loadBlock(seg *segment, off int64, p []byte) error {
 	defer j.handles.unpin(seg)
 	j.mu.Lock()
 	b := j.cache.take()
-	j.mu.Unlock()
 	start := roundDown(off, cacheBlockBytes)
+	known := seg.end
+	j.mu.Unlock()
 	if err := readFull(seg, f, b.data[:min(cacheBlockBytes, seg.size-start)], start); err != nil {
 		j.mu.Lock()
 		j.cache.give(b)
@@ -268,7 +269,12 @@ func (j *journal) loadBlock(seg *segment, off int64, p []byte) error {
 	}
 	copy(p, b.data[off-start:])
 	j.mu.Lock()
-	j.cache.link(b, seg, start>>cacheBlockShift)
+	// Where the log went on meanwhile in this block, what was read is older than what was written.
+	if seg.end == known || start+cacheBlockBytes <= known || seg.blocks[start>>cacheBlockShift] != nil {
+		j.cache.link(b, seg, start>>cacheBlockShift)
+	} else {
+		j.cache.give(b)
+	}
 	end := seg.end
 	j.mu.Unlock()
 	// Not the block that is written now: the page cache would have to drop it again.

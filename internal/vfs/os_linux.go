@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,10 @@ type osFile struct {
 
 	// direct is nil where the file system refuses O_DIRECT in open.
 	direct *os.File
+
+	// syncing is held from a buffered write to the end of its sync: the kernel tells of a page that it could not write
+	// once, and that has to be who wrote it.
+	syncing sync.Mutex
 
 	// refused is set when the file system has refused O_DIRECT in a write.
 	refused atomic.Bool
@@ -82,6 +87,8 @@ func (f *osFile) writeDirect(q *queue) error {
 // writeBuffered writes all of q through the page cache and syncs it. The sync is not tried again whatever it
 // returns: the kernel may have dropped what it could not write, and the second time it would say nil.
 func (f *osFile) writeBuffered(q *queue) error {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
 	for !q.empty() {
 		if err := q.write(f.file); err != nil {
 			return err
@@ -128,6 +135,8 @@ func adviseHuge(b []byte) {
 // Sync is fdatasync, which leaves out the times of the file only: the size and whatever else is needed to read
 // the content back are made durable.
 func (f *osFile) Sync() error {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
 	if err := fdatasync(f.file); err != nil {
 		return &fs.PathError{Op: "sync", Path: f.file.Name(), Err: err}
 	}
