@@ -237,8 +237,8 @@ func (c *crasher) step() bool {
 	}
 }
 
-// failed makes a call during which the file system fails once. When that fails the call nobody knows whether it happened, until
-// the log is opened again: then it is known for ever.
+// failed makes a call, or opens the log again, and the file system fails once meanwhile. When that fails a call nobody knows
+// whether it happened, until the log is opened: then it is known for ever.
 func (c *crasher) failed() bool {
 	c.inject = []error{syscall.EIO, vfs.Late(syscall.EIO), vfs.Late(syscall.EIO), syscall.ENOSPC}[c.rng.IntN(4)]
 	c.untilFault = 1 + c.rng.IntN(4)
@@ -246,22 +246,27 @@ func (c *crasher) failed() bool {
 	logs := entriesFrom(c.rng, last+1, 1+c.rng.IntN(8), c.rng.IntN(60<<10))
 	c.after = c.before.clone()
 	var err error
-	if c.rng.IntN(2) == 0 {
+	switch c.rng.IntN(3) {
+	case 0:
 		c.after.store(logs, 0)
 		err = c.store.StoreLogs(logs)
-	} else {
+	case 1:
 		c.after.remove(first, last)
 		err = c.store.DeleteRange(first, last)
+	case 2:
+		c.untilFault = 1 + c.rng.IntN(12)
 	}
-	c.untilFault = 0
 	if err == nil { // the keeper met the fault, or nobody
 		c.before = c.after
-	}
-	if c.err != nil {
-		return false
+	} else {
+		c.untilFault = 0
 	}
 	_ = c.store.Close() // may return the fault
-	if c.store, err = c.open(c.mem); err == nil {
+	if c.store, err = c.open(c.mem); err != nil && c.untilFault < 0 {
+		c.store, err = c.open(c.mem)
+	}
+	c.untilFault = 0
+	if err == nil {
 		c.before, err = c.found(c.store)
 	}
 	c.after = c.before

@@ -37,13 +37,13 @@
 //
 // # Layout
 //
-//	options.go store.go stats.go   what users see
-//	journal.go              opening and closing a log
-//	format.go compress.go   the codec
-//	write.go rotate.go      the path of a write: queue, frame, next segment, checkpoint
-//	keeper.go               the background
-//	index.go segment.go     where entries are
-//	read.go cache.go        the path of a read
-//	recover.go scan.go load.go   what a directory holds
-//	readonly.go             reading a log that somebody else writes
+//	options.go store.go stats.go  what users see
+//	journal.go                    opening and closing a log
+//	format.go compress.go         the codec
+//	write.go rotate.go            the path of a write: queue, frame, next segment, checkpoint
+//	keeper.go next.go clean.go    the background: zeros ahead, the next segment, the ones before
+//	index.go segment.go           where entries are
+//	read.go cache.go              the path of a read
+//	recover.go scan.go load.go    what a directory holds
+//	readonly.go                   reading a log that somebody else writes
 package wal
