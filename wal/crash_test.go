@@ -261,9 +261,13 @@ func (c *crasher) failed() bool {
 	} else {
 		c.untilFault = 0
 	}
+	pending := c.untilFault > 0
 	_ = c.store.Close() // may return the fault
-	if c.store, err = c.open(c.mem); err != nil && c.untilFault < 0 {
-		c.store, err = c.open(c.mem)
+	if c.store, err = c.open(c.mem); pending && (err != nil || c.store.j.failed.Err() != nil) {
+		if err == nil {
+			_ = c.store.Close()
+		}
+		c.store, err = c.open(c.mem) // the fault was in the first opening
 	}
 	c.untilFault = 0
 	if err == nil {
