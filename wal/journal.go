@@ -246,7 +246,6 @@ func (w *writer) settle(lastStart int64) error {
 	if err := readFull(seg, seg.rw, b[:seg.end-from], from); err != nil {
 		return err
 	}
-	clear(b[seg.end-from:])
 	if err := seg.rw.WriteBlocks([][]byte{b}, from); err != nil {
 		return fmt.Errorf("wal: writing the end of %s again: %w", seg.path, err)
 	}
