@@ -112,7 +112,7 @@ func decompress(r *record) (data []byte, err error) {
 		data, err = s2.Decode(make([]byte, r.raw), r.second)
 	} else {
 		var h zstd.Header
-		if err := h.Decode(r.second); err != nil || !h.HasFCS || h.FrameContentSize != uint64(r.raw) {
+		if err := h.Decode(r.second); err != nil || h.HasFCS && h.FrameContentSize != uint64(r.raw) {
 			return nil, errLength
 		}
 		decoder, e := zstdDecoder()
