@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,26 +262,19 @@ func (s *Store) StableKeys() (keys [][]byte, err error) {
 	defer s.recovered(0, &err)
 	v := s.pin()
 	defer s.pins.RUnlock()
-	found := make(map[string]bool)
-	for _, key := range s.overlay.Keys() {
-		found[key] = true
-	}
+	var stored []string
 	txn := s.db.NewTransactionAt(v.version, false)
 	defer txn.Discard()
 	for _, prefix := range []string{bytesPrefix, stablePrefix} {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix)})
 		for it.Rewind(); it.Valid(); it.Next() {
 			if key, ok := stableKey(it.Item().Key()); ok {
-				found[string(key)] = true
+				stored = append(stored, string(key))
 			}
 		}
 		it.Close()
 	}
-	for key := range found {
-		keys = append(keys, []byte(key))
-	}
-	slices.SortFunc(keys, slices.Compare)
-	return keys, nil
+	return s.overlay.AllKeys(stored), nil
 }
 
 // pin returns the view to read at. The caller releases it with s.pins.RUnlock.

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
@@ -351,7 +350,7 @@ func (s *Store) StableKeys() ([][]byte, error) {
 		return nil, err
 	}
 	defer s.gate.Leave()
-	keys := s.overlay.Keys()
+	var keys []string
 	err := s.view(func(w *view) error {
 		if w.conf == nil {
 			return nil
@@ -363,13 +362,7 @@ func (s *Store) StableKeys() ([][]byte, error) {
 		}
 		return nil
 	})
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-	out := make([][]byte, len(keys))
-	for i, k := range keys {
-		out[i] = []byte(k)
-	}
-	return out, err
+	return s.overlay.AllKeys(keys), err
 }
 
 // Stats returns bbolt's statistics. It may be called by any goroutine, also after Close.

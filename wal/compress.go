@@ -100,7 +100,8 @@ func fill(out *raft.Log, r *record) (err error) {
 	return nil
 }
 
-// decompress takes no more memory than what the compressed data itself says it needs, and the record agrees with.
+// decompress takes no more memory than the record says that the data needs, which its checksum vouches for, and at most
+// what an entry may have.
 func decompress(r *record) (data []byte, err error) {
 	if r.raw > maxMaxEntryBytes {
 		return nil, errLength

@@ -36,16 +36,22 @@ func TestMarkerOfAFailedSync(t *testing.T) {
 		l.set("vote", "acknowledged")
 		after := mem.Crash(seed)
 		l.abandon()
-		s, err := Open(dataDir, memOptions(after))
-		if err != nil {
-			t.Errorf("seed %d: open: %v", seed, err)
-			continue
-		}
-		if err := l.model.check(s); err != nil {
-			t.Errorf("seed %d: LOST: %v", seed, err)
-		}
-		s.Close()
+		l.expect(seed, after)
 	}
+}
+
+// expect opens what a power cut has left and finds everything that was acknowledged.
+func (l *testLog) expect(seed uint64, after *vfs.Mem) {
+	l.t.Helper()
+	s, err := Open(dataDir, memOptions(after))
+	if err != nil {
+		l.t.Errorf("seed %d: open: %v", seed, err)
+		return
+	}
+	if err := l.model.check(s); err != nil {
+		l.t.Errorf("seed %d: lost: %v", seed, err)
+	}
+	s.Close()
 }
 
 // The process is killed between the renaming of the next segment and the sync of the folder, in a log that was opened
@@ -83,16 +89,7 @@ func TestNameOfTheNextSegment(t *testing.T) {
 			t.Fatal("the folder was synced")
 		}
 		after := mem.Crash(seed)
-		l.model.check(l.Store)
-		s, err := Open(dataDir, memOptions(after))
-		if err != nil {
-			t.Errorf("seed %d: open: %v", seed, err)
-			continue
-		}
-		if err := l.model.check(s); err != nil {
-			t.Errorf("seed %d: LOST: %v", seed, err)
-		}
-		s.Close()
+		l.expect(seed, after)
 	}
 }
 

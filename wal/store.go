@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/raft"
@@ -240,19 +241,10 @@ func (s *Store) StableKeys() ([][]byte, error) {
 		return nil, err
 	}
 	defer s.j.gate.Leave()
-	keys := s.overlay.Keys()
 	s.j.mu.RLock()
-	for key := range s.g.stable {
-		keys = append(keys, key)
-	}
+	keys := slices.Collect(maps.Keys(s.g.stable))
 	s.j.mu.RUnlock()
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-	out := make([][]byte, len(keys))
-	for i, key := range keys {
-		out[i] = []byte(key)
-	}
-	return out, nil
+	return s.overlay.AllKeys(keys), nil
 }
 
 // Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing.

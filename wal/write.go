@@ -132,7 +132,6 @@ type writer struct {
 	start, pos int64
 	digest     uint32
 	records    uint32
-	entries    int
 	offs       []uint32 // of the frame's entries, in order, in units of 8 bytes
 	head       [recordHeaderBytes]byte
 	bufs       [][]byte
@@ -226,7 +225,7 @@ func (w *writer) begin(size int64) {
 		}
 		w.j.mu.Unlock()
 	}
-	w.pos, w.digest, w.records, w.entries = w.start, 0, 0, 0
+	w.pos, w.digest, w.records = w.start, 0, 0
 	w.offs = w.offs[:0]
 	w.put(zeroBlock[:frameHeaderBytes])
 }

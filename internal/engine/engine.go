@@ -5,6 +5,7 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -151,6 +152,19 @@ func (o *Overlay) Get(key []byte) []byte {
 		return nil
 	}
 	return append([]byte{}, v...)
+}
+
+// AllKeys returns the keys of the overlay and those in stored, each once and in ascending order. They are the
+// caller's.
+func (o *Overlay) AllKeys(stored []string) [][]byte {
+	keys := append(o.Keys(), stored...)
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	out := make([][]byte, len(keys))
+	for i, key := range keys {
+		out[i] = []byte(key)
+	}
+	return out
 }
 
 // Keys returns the keys in no order.

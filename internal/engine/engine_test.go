@@ -294,6 +294,10 @@ func TestOverlay(t *testing.T) {
 	if v := o.Get([]byte("key")); string(v) != "another" {
 		t.Errorf("the new value is %q", v)
 	}
+	all := o.AllKeys([]string{"stored", "key"})
+	if !slices.EqualFunc(all, []string{"", "empty", "key", "nil", "stored"}, func(k []byte, want string) bool { return string(k) == want }) {
+		t.Errorf("AllKeys = %q", all)
+	}
 	keys := o.Keys()
 	slices.Sort(keys)
 	if !slices.Equal(keys, []string{"", "empty", "key", "nil"}) {
