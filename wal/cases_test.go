@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -28,15 +29,15 @@ func TestEntryAboveTheLimit(t *testing.T) {
 	opts.MaxEntryBytes = 1000
 	s, err := Open(dataDir, opts)
 	must(t, err)
-	m := newModel()
+	m := oracle.NewModel()
 	sized := func(index uint64, data, extensions int) *raft.Log {
-		l := entryOf(index, make([]byte, data))
+		l := oracle.EntryOf(index, make([]byte, data))
 		l.Extensions = make([]byte, extensions)
 		return l
 	}
 	fits := []*raft.Log{sized(1, 1000, 0), sized(2, 0, 1000), sized(3, 500, 500)}
 	must(t, s.StoreLogs(fits))
-	m.store(fits, 0)
+	m.Put(fits, 0)
 	frames := s.Stats().Frames
 	for _, large := range []*raft.Log{sized(5, 1001, 0), sized(5, 0, 1001), sized(5, 501, 500)} {
 		must(t, s.StageCommitIndex(3))
@@ -57,16 +58,16 @@ func TestEntryAboveTheLimit(t *testing.T) {
 	if now := s.Stats().Frames; now != frames {
 		t.Errorf("what was refused took %d frames", now-frames)
 	}
-	must(t, m.check(s))
-	m.stable["four"] = make([]byte, 996)
-	must(t, s.Set([]byte("four"), m.stable["four"]))
+	must(t, check(m, s))
+	m.Stable["four"] = make([]byte, 996)
+	must(t, s.Set([]byte("four"), m.Stable["four"]))
 	must(t, s.Close())
-	m.checkReopened(t, mem)
+	checkReopened(t, m, mem)
 }
 
 // largeEntry returns an entry of n bytes of noise.
 func largeEntry(rng *rand.Rand, index uint64, n int) *raft.Log {
-	l := entryOf(index, make([]byte, n))
+	l := oracle.EntryOf(index, make([]byte, n))
 	for i := 0; i+8 <= n; i += 8 {
 		binary.LittleEndian.PutUint64(l.Data[i:], rng.Uint64())
 	}
@@ -86,7 +87,7 @@ func TestLargeBatchAndLargeEntry(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.opts.inline = true
-			rng, m := random(11), newModel()
+			rng, m := oracle.Random(11), oracle.NewModel()
 			var s *Store
 			open := func() {
 				t.Helper()
@@ -97,39 +98,39 @@ func TestLargeBatchAndLargeEntry(t *testing.T) {
 			store := func(logs ...*raft.Log) {
 				t.Helper()
 				must(t, s.StoreLogs(logs))
-				m.store(logs, 0)
+				m.Put(logs, 0)
 			}
 			open()
-			store(entryOf(1, []byte("small")))
+			store(oracle.EntryOf(1, []byte("small")))
 			var batch []*raft.Log
 			for i := range uint64(65) {
 				batch = append(batch, largeEntry(rng, 2+i, 1<<20))
 			}
 			store(batch...)
-			store(entryOf(67, []byte("small")))
+			store(oracle.EntryOf(67, []byte("small")))
 			store(largeEntry(rng, 68, 64<<20))
-			store(entryOf(69, []byte("small")))
-			must(t, m.check(s))
+			store(oracle.EntryOf(69, []byte("small")))
+			must(t, check(m, s))
 			must(t, s.Close())
 			open()
-			must(t, m.check(s))
-			if err := s.StoreLog(entryOf(70, make([]byte, 64<<20+1))); !errors.Is(err, ballast.ErrEntryTooLarge) {
+			must(t, check(m, s))
+			if err := s.StoreLog(oracle.EntryOf(70, make([]byte, 64<<20+1))); !errors.Is(err, ballast.ErrEntryTooLarge) {
 				t.Errorf("an entry of 64 MiB and a byte: %v", err)
 			}
 			full := s.Stats()
 			for i, tail := uint64(70), s.j.tail.number; s.j.tail.number == tail; i++ { // until the large segment is full
 				store(largeEntry(rng, i, 30<<10))
 			}
-			last := m.last()
+			last := m.Last()
 			must(t, s.DeleteRange(1, last-1))
-			m.remove(1, last-1)
+			m.Delete(1, last-1)
 			if st := s.Stats(); st.DiskBytes > 2*s.j.opts.SegmentBytes {
 				t.Errorf("%d bytes are live, %d are on the disk", st.LiveBytes, st.DiskBytes)
 			}
 			t.Logf("on disk: %d KiB with the large entries, %d KiB without", full.DiskBytes>>10, s.Stats().DiskBytes>>10)
 			must(t, s.Close())
 			open()
-			must(t, m.check(s))
+			must(t, check(m, s))
 			must(t, s.Close())
 		})
 	}
@@ -142,7 +143,7 @@ const slackBytes = 128 << 10
 func TestStableValuesLargerThanASegment(t *testing.T) {
 	l := newTestLog(t, vfs.NewMem(), 12)
 	for i := range 5 {
-		l.set(fmt.Sprint("key ", i), string(randomBytes(l.rng, 700<<10)))
+		l.set(fmt.Sprint("key ", i), string(oracle.Bytes(l.rng, 700<<10)))
 		l.fill(3, 1000)
 	}
 	for range 10 {
@@ -195,7 +196,7 @@ func TestDeletedEntriesAreGone(t *testing.T) {
 	for range 4 {
 		l.rotate()
 	}
-	first, last := l.model.first(), l.model.last()
+	first, last := l.model.First(), l.model.Last()
 	quarter := (last - first) / 4
 	for _, r := range [][2]uint64{{last - 3, last}, {first, first + quarter}, {first + 2*quarter, first + 3*quarter}} {
 		l.remove(r[0], r[1])
@@ -214,7 +215,7 @@ func TestManySuffixDeletions(t *testing.T) {
 		l.fill(10, 100)
 		most := int64(0)
 		for range n {
-			must(t, l.StoreLog(entryOf(11, make([]byte, 200))))
+			must(t, l.StoreLog(oracle.EntryOf(11, make([]byte, 200))))
 			must(t, l.DeleteRange(11, 11))
 			most = max(most, mem.Usage())
 		}
@@ -228,11 +229,11 @@ func TestManySuffixDeletions(t *testing.T) {
 			l.fill(100, 20)
 		}
 		most := int64(0)
-		for last := l.model.last(); last > 5; last-- {
+		for last := l.model.Last(); last > 5; last-- {
 			must(t, l.DeleteRange(last, last))
 			most = max(most, mem.Usage())
 		}
-		l.model.remove(6, math.MaxUint64)
+		l.model.Delete(6, math.MaxUint64)
 		l.check()
 		bounded(t, l, most)
 	})
@@ -255,14 +256,14 @@ func bounded(t *testing.T, l *testLog, most int64) {
 func TestStartsAnywhereWhenEmpty(t *testing.T) {
 	l := newTestLog(t, vfs.NewMem(), 16)
 	for _, start := range []uint64{1, 1000, 500, math.MaxUint64 - 50, 1, 2, 1 << 40, 1} {
-		logs := entriesFrom(l.rng, start, 50, 30<<10) // more than a segment
+		logs := oracle.Entries(l.rng, start, 50, 30<<10) // more than a segment
 		must(t, l.StoreLogs(logs))
-		l.model.store(logs, 0)
+		l.model.Put(logs, 0)
 		l.check()
 		l.close()
 		l.open()
 		l.check()
-		l.remove(l.model.first(), l.model.last())
+		l.remove(l.model.First(), l.model.Last())
 		l.check()
 		l.abandon()
 		l.open()
@@ -275,9 +276,9 @@ func TestGapsAndOverwrites(t *testing.T) {
 	l := newTestLog(t, vfs.NewMem(), 17)
 	put := func(first uint64, n, size int) {
 		t.Helper()
-		logs := entriesFrom(l.rng, first, n, size)
+		logs := oracle.Entries(l.rng, first, n, size)
 		must(t, l.StoreLogs(logs))
-		l.model.store(logs, 0)
+		l.model.Put(logs, 0)
 		l.check()
 	}
 	put(100, 100, 4<<10)
@@ -304,10 +305,10 @@ func TestGapsAndOverwrites(t *testing.T) {
 	l.check()
 
 	// Within a batch the last one of an index wins, in whatever order they come.
-	logs := slices.Concat(entriesFrom(l.rng, 50_000, 10, 50), entriesFrom(l.rng, 50_005, 10, 60),
-		entriesFrom(l.rng, 49_990, 20, 70), entriesFrom(l.rng, 50_000, 1, 80), entriesFrom(l.rng, 50_000, 1, 90))
+	logs := slices.Concat(oracle.Entries(l.rng, 50_000, 10, 50), oracle.Entries(l.rng, 50_005, 10, 60),
+		oracle.Entries(l.rng, 49_990, 20, 70), oracle.Entries(l.rng, 50_000, 1, 80), oracle.Entries(l.rng, 50_000, 1, 90))
 	must(t, l.StoreLogs(logs))
-	l.model.store(logs, 0)
+	l.model.Put(logs, 0)
 	l.check()
 	l.abandon()
 	l.open()
@@ -365,7 +366,7 @@ func (m *indexModel) find(g *group, last uint64) error {
 func TestIndexBesideAMap(t *testing.T) {
 	const most = 600
 	for seed := range uint64(20) {
-		rng, g := random(seed), newGroup(0)
+		rng, g := oracle.Random(seed), newGroup(0)
 		m := &indexModel{at: make(map[uint64]indexPlace), stored: make(map[*segment]int64)}
 		segs, off := []*segment{new(segment)}, uint32(0)
 		for step := range 1500 {
@@ -454,9 +455,9 @@ func TestSpaceComesBack(t *testing.T) {
 	opts := &Options{SegmentBytes: 1, inline: true}
 	s, err := Open(dir, opts)
 	must(t, err)
-	rng, next := random(18), uint64(1)
+	rng, next := oracle.Random(18), uint64(1)
 	for ; next <= 8000; next += 16 {
-		must(t, s.StoreLogs(entriesFrom(rng, next, 16, 2<<10)))
+		must(t, s.StoreLogs(oracle.Entries(rng, next, 16, 2<<10)))
 	}
 	check := func(what string) {
 		t.Helper()
@@ -495,7 +496,7 @@ func TestSegmentsAreUsedAgain(t *testing.T) {
 	l := newTestLog(t, mem, 19)
 	for range 1500 {
 		l.fill(8, 4<<10)
-		if last := l.model.last(); last > 1000 {
+		if last := l.model.Last(); last > 1000 {
 			l.remove(1, last-500)
 		}
 	}
@@ -560,7 +561,7 @@ func (w *slowWrites) open(t *testing.T, room int64) *Store {
 	opts.SegmentBytes = 3 * room
 	s, err := Open(dataDir, opts)
 	must(t, err)
-	must(t, s.StoreLog(entryOf(1, make([]byte, room*3/2))))
+	must(t, s.StoreLog(oracle.EntryOf(1, make([]byte, room*3/2))))
 	if tail := s.j.tail; tail.zeroed.Load() != tail.size {
 		t.Fatalf("the tail is zero up to %d of %d", tail.zeroed.Load(), tail.size)
 	}
@@ -579,10 +580,10 @@ func TestCallsShareFrames(t *testing.T) {
 	for i := range calls {
 		index := uint64(100 + i)
 		key := []byte(fmt.Sprint("key ", i))
-		call := func() error { return s.StoreLog(entryOf(index, key)) }
+		call := func() error { return s.StoreLog(oracle.EntryOf(index, key)) }
 		durable := func(c *Store) error {
 			var l raft.Log
-			return errors.Join(c.GetLog(index, &l), diffEntry(entryOf(index, key), &l))
+			return errors.Join(c.GetLog(index, &l), oracle.DiffEntry(oracle.EntryOf(index, key), &l))
 		}
 		if i%3 == 1 {
 			call = func() error { return s.Set(key, key) }
@@ -627,7 +628,7 @@ func TestSharedFramesAreBounded(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range calls {
 		wg.Go(func() {
-			if err := s.StoreLog(entryOf(uint64(100+i), make([]byte, size))); err != nil {
+			if err := s.StoreLog(oracle.EntryOf(uint64(100+i), make([]byte, size))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -660,7 +661,7 @@ func TestOneCallerOneWrite(t *testing.T) {
 		}
 	}
 	for i := range uint64(100) {
-		do(s.StoreLog(entryOf(100+i, make([]byte, 100*i))))
+		do(s.StoreLog(oracle.EntryOf(100+i, make([]byte, 100*i))))
 		do(s.SetUint64([]byte("CurrentTerm"), i))
 		must(t, s.StageCommitIndex(i)) // is written with the next entries
 		do(s.DeleteRange(100+i, 100+i))
@@ -690,13 +691,13 @@ func TestManyCallers(t *testing.T) {
 		}
 		return nil
 	})
-	m := newModel()
+	m := oracle.NewModel()
 	var wg sync.WaitGroup
 	for g := range uint64(16) {
-		logs := entriesFrom(random(g), 1+g*1000, 100, 300)
-		m.store(logs, 0)
+		logs := oracle.Entries(oracle.Random(g), 1+g*1000, 100, 300)
+		m.Put(logs, 0)
 		key := fmt.Sprint("key ", g)
-		m.stable[key] = fmt.Append(nil, 99)
+		m.Stable[key] = fmt.Append(nil, 99)
 		wg.Go(func() {
 			for i, l := range logs {
 				if err := errors.Join(s.StoreLog(l), s.Set([]byte(key), fmt.Append(nil, i))); err != nil {
@@ -711,7 +712,7 @@ func TestManyCallers(t *testing.T) {
 		t.Errorf("%d calls took %d frames", st.Calls, st.Frames)
 	}
 	t.Logf("%d calls took %d frames", st.Calls, st.Frames)
-	must(t, m.check(s))
+	must(t, check(m, s))
 	must(t, s.Close())
-	m.checkReopened(t, mem)
+	checkReopened(t, m, mem)
 }

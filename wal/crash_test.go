@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -42,7 +43,7 @@ type crasher struct {
 const cutsPerCall = 2
 
 func newCrasher(name string, seed uint64, compression Compression) *crasher {
-	c := &crasher{name: name, seed: seed, mem: vfs.NewMem(), rng: random(seed), before: newModel()}
+	c := &crasher{name: name, seed: seed, mem: vfs.NewMem(), rng: oracle.Random(seed), before: oracle.NewModel()}
 	c.after = c.before
 	c.opts = *memOptions(c.mem)
 	c.opts.Compression = compression
@@ -74,7 +75,7 @@ func (c *crasher) fault() (err error) {
 
 // recover opens what a power cut has left, lets the log go on, and cuts the power again in between.
 func (c *crasher) recover(cut *vfs.Mem, seed uint64) error {
-	rng := random(seed)
+	rng := oracle.Random(seed)
 	mem := cut.Crash(seed)
 	var again []*vfs.Mem
 	mem.SetHook(func(call *vfs.Call) error {
@@ -90,7 +91,7 @@ func (c *crasher) recover(cut *vfs.Mem, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := c.goOn(s, mem, found.clone(), rng); err != nil {
+	if err := c.goOn(s, mem, found.Clone(), rng); err != nil {
 		return err
 	}
 	if len(again) == 0 {
@@ -102,7 +103,7 @@ func (c *crasher) recover(cut *vfs.Mem, seed uint64) error {
 		found, err = c.found(s)
 	}
 	if err == nil {
-		err = c.goOn(s, mem, found.clone(), rng)
+		err = c.goOn(s, mem, found.Clone(), rng)
 	}
 	if err != nil {
 		return fmt.Errorf("the power cut again in call %d of %d of the recovery: %w", i+1, len(again), err)
@@ -127,14 +128,14 @@ func (c *crasher) found(s *Store) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.before.diff(got)
+	err = c.before.Diff(got)
 	if err == nil {
 		return c.before, nil
 	}
 	if c.after == c.before {
 		return nil, err
 	}
-	if e := c.after.diff(got); e != nil {
+	if e := c.after.Diff(got); e != nil {
 		return nil, fmt.Errorf("neither as before the call in progress (%w) nor as after it (%w)", err, e)
 	}
 	return c.after, nil
@@ -142,8 +143,8 @@ func (c *crasher) found(s *Store) (*model, error) {
 
 // goOn writes to a store that was recovered, closes it or cuts the power, and expects all of it when it is opened again.
 func (c *crasher) goOn(s *Store, mem *vfs.Mem, m *model, rng *rand.Rand) error {
-	logs := entriesFrom(rng, m.last()+1, 1, rng.IntN(2000))
-	m.store(logs, 0)
+	logs := oracle.Entries(rng, m.Last()+1, 1, rng.IntN(2000))
+	m.Put(logs, 0)
 	if err := s.StoreLogs(logs); err != nil {
 		return fmt.Errorf("going on: %w", err)
 	}
@@ -154,7 +155,7 @@ func (c *crasher) goOn(s *Store, mem *vfs.Mem, m *model, rng *rand.Rand) error {
 	}
 	s, err := c.open(mem.Crash(rng.Uint64()))
 	if err == nil {
-		err = m.check(s)
+		err = check(m, s)
 	}
 	if err != nil {
 		return fmt.Errorf("what was found before is not found again: %w", err)
@@ -164,7 +165,7 @@ func (c *crasher) goOn(s *Store, mem *vfs.Mem, m *model, rng *rand.Rand) error {
 
 // do makes a call, and to the model what the call is to do. It reports whether the workload goes on.
 func (c *crasher) do(call func() error, change func(*model)) bool {
-	c.after = c.before.clone()
+	c.after = c.before.Clone()
 	change(c.after)
 	if err := call(); err != nil && c.err == nil {
 		c.err = fmt.Errorf("%s, seed %d, call %d: %w", c.name, c.seed, c.calls, err)
@@ -187,26 +188,26 @@ func (c *crasher) reopen() bool {
 
 // put stores n entries from first on, now and then with a commit index.
 func (c *crasher) put(first uint64, n, size int) bool {
-	logs := entriesFrom(c.rng, first, n, size)
+	logs := oracle.Entries(c.rng, first, n, size)
 	staged := uint64(0)
 	if c.rng.IntN(3) == 0 {
 		staged = first + uint64(c.rng.IntN(n+2)) // also above the last index
 		_ = c.store.StageCommitIndex(staged)     // fails only when closed
 	}
-	return c.do(func() error { return c.store.StoreLogs(logs) }, func(m *model) { m.store(logs, staged) })
+	return c.do(func() error { return c.store.StoreLogs(logs) }, func(m *model) { m.Put(logs, staged) })
 }
 
 func (c *crasher) remove(low, high uint64) bool {
-	return c.do(func() error { return c.store.DeleteRange(low, high) }, func(m *model) { m.remove(low, high) })
+	return c.do(func() error { return c.store.DeleteRange(low, high) }, func(m *model) { m.Delete(low, high) })
 }
 
 func (c *crasher) set(key string, value []byte) bool {
-	return c.do(func() error { return c.store.Set([]byte(key), value) }, func(m *model) { m.stable[key] = value })
+	return c.do(func() error { return c.store.Set([]byte(key), value) }, func(m *model) { m.Stable[key] = value })
 }
 
 // step makes one call of any kind.
 func (c *crasher) step() bool {
-	first, last := c.before.first(), c.before.last()
+	first, last := c.before.First(), c.before.Last()
 	count := max(last-first, 1)
 	within := func() uint64 { return first + c.rng.Uint64N(count) }
 	switch c.rng.IntN(20) {
@@ -229,7 +230,7 @@ func (c *crasher) step() bool {
 	case 10: // a gap
 		return c.put(last+2+c.rng.Uint64N(100), 1+c.rng.IntN(3), c.rng.IntN(10<<10))
 	case 11, 12:
-		return c.set(fmt.Sprintf("key %d", c.rng.IntN(5)), randomBytes(c.rng, c.rng.IntN(200)))
+		return c.set(fmt.Sprintf("key %d", c.rng.IntN(5)), oracle.Bytes(c.rng, c.rng.IntN(200)))
 	case 13:
 		return c.reopen()
 	case 14:
@@ -242,16 +243,16 @@ func (c *crasher) step() bool {
 func (c *crasher) failed() bool {
 	c.inject = []error{syscall.EIO, vfs.Late(syscall.EIO), vfs.Late(syscall.EIO), syscall.ENOSPC}[c.rng.IntN(4)]
 	c.untilFault = 1 + c.rng.IntN(4)
-	first, last := c.before.first(), c.before.last()
-	logs := entriesFrom(c.rng, last+1, 1+c.rng.IntN(8), c.rng.IntN(60<<10))
-	c.after = c.before.clone()
+	first, last := c.before.First(), c.before.Last()
+	logs := oracle.Entries(c.rng, last+1, 1+c.rng.IntN(8), c.rng.IntN(60<<10))
+	c.after = c.before.Clone()
 	var err error
 	switch c.rng.IntN(3) {
 	case 0:
-		c.after.store(logs, 0)
+		c.after.Put(logs, 0)
 		err = c.store.StoreLogs(logs)
 	case 1:
-		c.after.remove(first, last)
+		c.after.Delete(first, last)
 		err = c.store.DeleteRange(first, last)
 	case 2:
 		c.untilFault = 1 + c.rng.IntN(12)
@@ -323,7 +324,7 @@ func (c *crasher) forge(identities []uint64, n int) []byte {
 	data := bytes.Clone(last)
 	for i := 0; len(data) < n; i++ {
 		data = append(data, make([]byte, -len(data)&7)...)
-		forged := record{kind: recordEntry, flags: flagData, a: c.before.last() + 1, b: 1}
+		forged := record{kind: recordEntry, flags: flagData, a: c.before.Last() + 1, b: 1}
 		seed := seedOf(identities[i%len(identities)])
 		data = append(data, encodeFrame([]record{forged}, w.sequence+1+uint64(i/4%3), seed, at+int64(len(data)))...)
 	}
@@ -340,12 +341,12 @@ func TestStaleBytes(t *testing.T) {
 	identities := []uint64{0}
 	tail := c.store.j.tail
 	for c.err == nil && c.store.j.keeper.recycled.Load() < 3 {
-		logs := []*raft.Log{entryOf(c.before.last()+1, c.forge(identities, 150<<10))}
-		c.do(func() error { return c.store.StoreLogs(logs) }, func(m *model) { m.store(logs, 0) })
+		logs := []*raft.Log{oracle.EntryOf(c.before.Last()+1, c.forge(identities, 150<<10))}
+		c.do(func() error { return c.store.StoreLogs(logs) }, func(m *model) { m.Put(logs, 0) })
 		if tail != c.store.j.tail {
 			identities = append(identities, tail.identity)
 			tail = c.store.j.tail
-			c.remove(1, c.before.last()-1)
+			c.remove(1, c.before.Last()-1)
 		}
 	}
 	if c.err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -56,12 +57,12 @@ func newImage(t *testing.T, closed bool) *image {
 	write(func() { l.fill(1, 600) }) // over a sector
 	write(func() { l.remove(2, 3) })
 	write(func() { l.fill(1, 100) })
-	write(func() { l.remove(l.model.last(), l.model.last()) })
+	write(func() { l.remove(l.model.Last(), l.model.Last()) })
 	write(func() {
-		logs := entriesFrom(l.rng, l.model.last(), 2, 200) // replaces one
+		logs := oracle.Entries(l.rng, l.model.Last(), 2, 200) // replaces one
 		must(t, l.StageCommitIndex(5))
 		must(t, l.StoreLogs(logs))
-		l.model.store(logs, 5)
+		l.model.Put(logs, 5)
 	})
 	write(func() { l.fill(1, 700) })
 	if closed {
@@ -76,7 +77,7 @@ func newImage(t *testing.T, closed bool) *image {
 }
 
 func (im *image) note(l *testLog) {
-	im.states = append(im.states, l.model.clone())
+	im.states = append(im.states, l.model.Clone())
 	im.ends = append(im.ends, l.j.tail.end)
 	im.starts = append(im.starts, l.j.writer.start)
 }
@@ -134,8 +135,8 @@ func compare(s *Store, m *model) (told int, err error) {
 	if err := checkLive(s.j); err != nil {
 		return 0, err
 	}
-	got := newModel()
-	for _, index := range m.indexes() {
+	got := oracle.NewModel()
+	for _, index := range m.Indexes() {
 		l := new(raft.Log)
 		err := s.GetLog(index, l)
 		if c, ok := errors.AsType[*ballast.CorruptionError](err); ok {
@@ -143,30 +144,30 @@ func compare(s *Store, m *model) (told int, err error) {
 				return told, fmt.Errorf("entry %d is said to be damaged by %#v", index, c)
 			}
 			told++
-			l = m.logs[index]
+			l = m.Logs[index]
 		} else if err != nil {
 			return told, fmt.Errorf("GetLog(%d): %w", index, err)
 		}
-		got.logs[index] = l
+		got.Logs[index] = l
 	}
 	first, _ := s.FirstIndex()
 	last, _ := s.LastIndex()
-	if first != m.first() || last != m.last() {
+	if first != m.First() || last != m.Last() {
 		return told, fmt.Errorf("the bounds are %d and %d, should be %s", first, last, m)
 	}
 	for index := first; index <= last+1; index++ {
-		if m.logs[index] == nil {
+		if m.Logs[index] == nil {
 			if err := s.GetLog(index, new(raft.Log)); err != raft.ErrLogNotFound {
 				return told, fmt.Errorf("GetLog(%d), which was deleted: %w", index, err)
 			}
 		}
 	}
-	got.commit, _ = s.GetCommitIndex()
+	got.Commit, _ = s.GetCommitIndex()
 	keys, _ := s.StableKeys()
 	for _, key := range keys {
-		got.stable[string(key)], _ = s.Get(key)
+		got.Stable[string(key)], _ = s.Get(key)
 	}
-	return told, m.diff(got)
+	return told, m.Diff(got)
 }
 
 // kind says what a byte of a segment is for.
@@ -203,7 +204,7 @@ func (im *image) kinds(t *testing.T, path string) []kind {
 			mark(isHeader, off, frameHeaderBytes)
 			must(t, walk(bytes.Clone(frame), h, seg.seed, off, func(q *record, at int64, _ bool) error {
 				mark(isHeader, at, recordHeaderBytes)
-				if l := im.model.logs[q.a]; q.kind != recordEntry || l != nil && bytes.Equal(l.Data, q.second) {
+				if l := im.model.Logs[q.a]; q.kind != recordEntry || l != nil && bytes.Equal(l.Data, q.second) {
 					mark(isPayload, at+recordHeaderBytes, int64(len(q.first)+len(q.second)))
 				}
 				return nil
@@ -431,7 +432,7 @@ func TestFlippedRecordHeader(t *testing.T) {
 					if c := corruption(t, err); c.Path != tail || c.Offset != at || c.Index != index {
 						t.Errorf("field %d: %v; the record is at %d", field, err, at)
 					}
-				} else if err != nil || diffEntry(l.model.logs[i], &got) != nil {
+				} else if err != nil || oracle.DiffEntry(l.model.Logs[i], &got) != nil {
 					t.Errorf("field %d: entry %d: %v", field, i, err)
 				}
 			}
@@ -447,9 +448,9 @@ func TestDamagedOverwrite(t *testing.T) {
 	l := newTestLog(t, mem, 1)
 	l.fill(20, 100)
 	at := l.j.tail.end
-	logs := entriesFrom(l.rng, 10, 1, 100)
+	logs := oracle.Entries(l.rng, 10, 1, 100)
 	must(t, l.StoreLogs(logs))
-	l.model.store(logs, 0)
+	l.model.Put(logs, 0)
 	sealed := l.j.tail.path
 	mem.SetHook(func(c *vfs.Call) error {
 		if l.j.tail.number == 2 {
@@ -490,7 +491,7 @@ func TestDamagedEnd(t *testing.T) {
 	for at := from; at < to; at += 4 * thin {
 		damaged := mem.Clone()
 		damaged.Flip(segmentPath(dataDir, 1), at, 1)
-		m := &testLog{t: t, fs: damaged, rng: random(2), model: l.model.clone()}
+		m := &testLog{t: t, fs: damaged, rng: oracle.Random(2), model: l.model.Clone()}
 		for range 2 {
 			m.open()
 			m.check()
@@ -518,19 +519,19 @@ func TestRecycledDeletion(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestLog(t, mem, 1)
 	l.rotate()
-	from := l.model.last() - 15 // where the second segment begins
+	from := l.model.Last() - 15 // where the second segment begins
 	l.remove(10, 30)
 	l.set("term", "1")
 	l.rotate()
 	recycled := l.j.keeper.recycled.Load()
-	l.remove(from, l.model.last()-4) // all that the second one holds, and most of the third one
+	l.remove(from, l.model.Last()-4) // all that the second one holds, and most of the third one
 	if l.j.keeper.recycled.Load() == recycled || mem.ReadFile(segmentPath(dataDir, 2)) != nil {
 		t.Fatal("the second segment is still there")
 	}
 	l.check()
-	l.model.checkAfterCuts(t, mem)
+	checkAfterCuts(t, l.model, mem)
 	l.rotate()
-	l.model.checkAfterCuts(t, mem)
+	checkAfterCuts(t, l.model, mem)
 	l.close()
-	l.model.checkReopened(t, mem)
+	checkReopened(t, l.model, mem)
 }

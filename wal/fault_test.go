@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -69,11 +70,11 @@ func TestFailedRotation(t *testing.T) {
 func (l *testLog) fillUntilError() error {
 	l.t.Helper()
 	for range 10_000 {
-		logs := entriesFrom(l.rng, l.model.last()+1, 4, 8<<10)
+		logs := oracle.Entries(l.rng, l.model.Last()+1, 4, 8<<10)
 		if err := l.StoreLogs(logs); err != nil {
 			return err
 		}
-		l.model.store(logs, 0)
+		l.model.Put(logs, 0)
 	}
 	l.t.Fatal("appending never fails")
 	return nil
@@ -103,9 +104,9 @@ func TestFailedFolderSync(t *testing.T) {
 	l.check()
 	_ = l.Close() // a log that failed
 	for seed := range uint64(8) {
-		l.model.checkReopened(t, mem.Crash(seed))
+		checkReopened(t, l.model, mem.Crash(seed))
 	}
-	l.model.checkReopened(t, mem)
+	checkReopened(t, l.model, mem)
 }
 
 // TestFailedRecycling has each step fail by which a segment without live entries becomes the next one. In the worst case the
@@ -132,7 +133,7 @@ func TestFailedRecycling(t *testing.T) {
 						}
 						return fault
 					})
-					l.remove(1, l.model.last()-1)
+					l.remove(1, l.model.Last()-1)
 					if n <= 0 {
 						t.Fatal("nothing was recycled")
 					}
@@ -145,7 +146,7 @@ func TestFailedRecycling(t *testing.T) {
 					l.open()
 					l.check()
 					l.rotate()
-					l.model.checkAfterCuts(t, mem)
+					checkAfterCuts(t, l.model, mem)
 				})
 			}
 		}
@@ -153,10 +154,10 @@ func TestFailedRecycling(t *testing.T) {
 }
 
 // checkAfterCuts compares what several power cuts may leave with the model.
-func (m *model) checkAfterCuts(t testing.TB, mem *vfs.Mem) {
+func checkAfterCuts(t testing.TB, m *model, mem *vfs.Mem) {
 	t.Helper()
 	for seed := range uint64(4) {
-		m.checkReopened(t, mem.Crash(seed))
+		checkReopened(t, m, mem.Crash(seed))
 	}
 }
 
@@ -168,14 +169,14 @@ func TestFailedCall(t *testing.T) {
 		call   func(*testLog) error
 		change func(*model)
 	}{
-		{"StoreLogs", func(l *testLog) error { return l.StoreLogs(entriesFrom(random(9), 200, 20, 1000)) },
-			func(m *model) { m.store(entriesFrom(random(9), 200, 20, 1000), 0) }},
-		{"StoreLogs in the middle", func(l *testLog) error { return l.StoreLogs(entriesFrom(random(9), 5, 2, 1000)) },
-			func(m *model) { m.store(entriesFrom(random(9), 5, 2, 1000), 0) }},
-		{"DeleteRange", func(l *testLog) error { return l.DeleteRange(3, 40) }, func(m *model) { m.remove(3, 40) }},
-		{"DeleteRange of all", func(l *testLog) error { return l.DeleteRange(0, 1<<63) }, func(m *model) { m.remove(0, 1<<63) }},
+		{"StoreLogs", func(l *testLog) error { return l.StoreLogs(oracle.Entries(oracle.Random(9), 200, 20, 1000)) },
+			func(m *model) { m.Put(oracle.Entries(oracle.Random(9), 200, 20, 1000), 0) }},
+		{"StoreLogs in the middle", func(l *testLog) error { return l.StoreLogs(oracle.Entries(oracle.Random(9), 5, 2, 1000)) },
+			func(m *model) { m.Put(oracle.Entries(oracle.Random(9), 5, 2, 1000), 0) }},
+		{"DeleteRange", func(l *testLog) error { return l.DeleteRange(3, 40) }, func(m *model) { m.Delete(3, 40) }},
+		{"DeleteRange of all", func(l *testLog) error { return l.DeleteRange(0, 1<<63) }, func(m *model) { m.Delete(0, 1<<63) }},
 		{"Set", func(l *testLog) error { return l.Set([]byte("vote"), make([]byte, 2000)) },
-			func(m *model) { m.stable["vote"] = make([]byte, 2000) }},
+			func(m *model) { m.Stable["vote"] = make([]byte, 2000) }},
 	}
 	faults := []error{syscall.EIO, vfs.Late(syscall.EIO), vfs.Late(syscall.ENOSPC), syscall.ENOSPC}
 	for _, c := range calls {
@@ -187,7 +188,7 @@ func TestFailedCall(t *testing.T) {
 				l.rotate()
 				l.fill(20, 100)
 				l.set("vote", "1")
-				after := l.model.clone()
+				after := l.model.Clone()
 				c.change(after)
 
 				failOnce(mem, vfs.OpWrite, fault)
@@ -195,7 +196,7 @@ func TestFailedCall(t *testing.T) {
 				if first == nil || !errors.Is(first, errors.Unwrap(fault)) && !errors.Is(first, fault) {
 					t.Fatalf("the fault is %v, the call returns %v", fault, first)
 				}
-				for _, again := range []error{c.call(l), l.Set([]byte("a"), nil), l.DeleteRange(7, 7), l.StoreLog(entryOf(7, nil))} {
+				for _, again := range []error{c.call(l), l.Set([]byte("a"), nil), l.DeleteRange(7, 7), l.StoreLog(oracle.EntryOf(7, nil))} {
 					if !errors.Is(again, first) && (again == nil || !strings.Contains(again.Error(), first.Error())) {
 						t.Errorf("a later write returns %v, the first cause is %v", again, first)
 					}
@@ -244,7 +245,7 @@ func checkRecovery(t *testing.T, mem *vfs.Mem, before, after *model) {
 // checkFate opens a log several times, with a power cut before some, and expects the same state each time.
 func checkFate(t *testing.T, mem *vfs.Mem, seed uint64, before, after *model) {
 	t.Helper()
-	rng := random(seed)
+	rng := oracle.Random(seed)
 	if rng.IntN(2) == 0 {
 		mem = mem.Crash(seed)
 	}
@@ -255,11 +256,11 @@ func checkFate(t *testing.T, mem *vfs.Mem, seed uint64, before, after *model) {
 		got, err := readAll(l.Store)
 		must(t, err)
 		if found == nil {
-			if found = before; after.diff(got) == nil {
+			if found = before; after.Diff(got) == nil {
 				found = after
 			}
 		}
-		if err := found.diff(got); err != nil {
+		if err := found.Diff(got); err != nil {
 			t.Fatalf("seed %d, opening %d: %v", seed, round+1, err)
 		}
 		if rng.IntN(2) == 0 {
@@ -280,7 +281,7 @@ func checkEither(t *testing.T, mem *vfs.Mem, a, b *model) {
 	defer l.close()
 	got, err := readAll(l.Store)
 	must(t, err)
-	if e := a.diff(got); e != nil && b.diff(got) != nil {
+	if e := a.Diff(got); e != nil && b.Diff(got) != nil {
 		t.Fatalf("neither all nor nothing: %v", e)
 	}
 }
@@ -303,10 +304,10 @@ func diskFull(t *testing.T, capacity int64, entryBytes int) (*testLog, *vfs.Mem)
 
 // append stores n entries behind the last one. The model gets them when that succeeds.
 func (l *testLog) append(n, size int) error {
-	logs := entriesFrom(l.rng, l.model.last()+1, n, size)
+	logs := oracle.Entries(l.rng, l.model.Last()+1, n, size)
 	err := l.StoreLogs(logs)
 	if err == nil {
-		l.model.store(logs, 0)
+		l.model.Put(logs, 0)
 	}
 	return err
 }
@@ -329,7 +330,7 @@ func TestDiskFull(t *testing.T) {
 	}{
 		{"read", func(l *testLog, _ *vfs.Mem) { l.check() }},
 		{"vote", func(l *testLog, _ *vfs.Mem) { l.vote(300) }},
-		{"delete the suffix", func(l *testLog, _ *vfs.Mem) { l.remove(l.model.last()-3, l.model.last()) }},
+		{"delete the suffix", func(l *testLog, _ *vfs.Mem) { l.remove(l.model.Last()-3, l.model.Last()) }},
 		{"delete in the middle", func(l *testLog, _ *vfs.Mem) { l.remove(10, 12) }},
 		{"close and open", func(l *testLog, _ *vfs.Mem) { l.close(); l.open() }},
 		{"kill and open", func(l *testLog, _ *vfs.Mem) { l.abandon(); l.open() }},
@@ -368,7 +369,7 @@ func TestDiskFull(t *testing.T) {
 				l.rotate() // without opening it again
 				l.check()
 				l.abandon()
-				l.model.checkReopened(t, mem)
+				checkReopened(t, l.model, mem)
 			})
 		}
 	}
@@ -406,7 +407,7 @@ func TestDiskFullUntilDeletion(t *testing.T) {
 				}
 				l.refuses(c.entryBytes)
 				mem.SetCapacity(mem.Usage()) // somebody else takes the rest
-				l.remove(1, l.model.last()-1)
+				l.remove(1, l.model.Last()-1)
 				for range 3 {
 					if err := l.append(4, c.entryBytes); err != nil {
 						t.Fatalf("after a deletion of all but one: %v; %d bytes are used", err, mem.Usage())
@@ -417,7 +418,7 @@ func TestDiskFullUntilDeletion(t *testing.T) {
 			l.abandon()
 			l.open()
 			l.check()
-			l.remove(1, l.model.last()-1)
+			l.remove(1, l.model.Last()-1)
 			must(t, l.append(4, c.entryBytes))
 		})
 	}
@@ -436,7 +437,7 @@ func TestDiskFullOfLargeSegments(t *testing.T) {
 	for l.append(4, 1<<10) == nil {
 	}
 	l.refuses(1 << 10)
-	l.remove(1, l.model.last()-1)
+	l.remove(1, l.model.Last()-1)
 	must(t, l.append(2, 700<<10))
 	l.rotate()
 	l.check()
@@ -465,7 +466,7 @@ func TestNoSpaceAtRotation(t *testing.T) {
 			mem.SetCapacity(0)
 			l.rotate()
 			l.check()
-			l.model.checkAfterCuts(t, mem)
+			checkAfterCuts(t, l.model, mem)
 		})
 	}
 }
@@ -536,7 +537,7 @@ func (l *faulty) adopt(models []*model) {
 	}
 	must(l.t, err)
 	for _, m := range models {
-		if err = m.diff(got); err == nil {
+		if err = m.Diff(got); err == nil {
 			l.model = m
 			return
 		}
@@ -548,7 +549,7 @@ func (l *faulty) adopt(models []*model) {
 // it has failed.
 func (l *faulty) do(call func(*Store) error, change func(*model)) {
 	l.t.Helper()
-	before, after := l.model, l.model.clone()
+	before, after := l.model, l.model.Clone()
 	change(after)
 	err := call(l.Store)
 	if err == nil {
@@ -568,29 +569,29 @@ func (l *faulty) do(call func(*Store) error, change func(*model)) {
 
 func (l *faulty) put(n, size int) {
 	l.t.Helper()
-	logs := entriesFrom(l.rng, l.model.last()+1, n, size)
-	l.do(func(s *Store) error { return s.StoreLogs(logs) }, func(m *model) { m.store(logs, 0) })
+	logs := oracle.Entries(l.rng, l.model.Last()+1, n, size)
+	l.do(func(s *Store) error { return s.StoreLogs(logs) }, func(m *model) { m.Put(logs, 0) })
 }
 
 func (l *faulty) delete(low, high uint64) {
 	l.t.Helper()
-	l.do(func(s *Store) error { return s.DeleteRange(low, high) }, func(m *model) { m.remove(low, high) })
+	l.do(func(s *Store) error { return s.DeleteRange(low, high) }, func(m *model) { m.Delete(low, high) })
 }
 
 // work is what the fault comes into: rotation, recycling, removal, opening and closing.
 func (l *faulty) work() {
 	l.t.Helper()
-	l.reopen(newModel())
+	l.reopen(oracle.NewModel())
 	l.put(3, 200<<10)
 	l.do(func(s *Store) error { return s.Set([]byte("vote"), []byte("1")) },
-		func(m *model) { m.stable["vote"] = []byte("1") })
+		func(m *model) { m.Stable["vote"] = []byte("1") })
 	l.put(2, 200<<10)
 	l.reopen(l.model)
 	l.put(2, 250<<10)
 	l.delete(5, 5)
 	l.delete(1, 4)
 	l.put(4, 200<<10)
-	l.delete(1, l.model.last()-1)
+	l.delete(1, l.model.Last()-1)
 	l.put(1, 1200<<10)
 	l.reopen(l.model)
 	l.put(1, 1<<10)
@@ -622,7 +623,7 @@ func faultAt(t *testing.T, k int, fault error) int {
 		}
 	}()
 	faults := vfs.NewFaults(vfs.NewMem())
-	l := &faulty{testLog: &testLog{t: t, rng: random(1), model: newModel()}, files: &countingFS{FS: faults}}
+	l := &faulty{testLog: &testLog{t: t, rng: oracle.Random(1), model: oracle.NewModel()}, files: &countingFS{FS: faults}}
 	l.opts = memOptions(l.files)
 	faults.SetRule(func(op vfs.Op, path string, n int) error {
 		if n != k {
@@ -654,6 +655,6 @@ func TestUnknownMarker(t *testing.T) {
 	l.fill(3, 100)
 	l.remove(1, 2)
 	for seed := range uint64(16) {
-		l.model.checkReopened(t, mem.Crash(seed))
+		checkReopened(t, l.model, mem.Crash(seed))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -255,7 +256,7 @@ func FuzzDecompress(f *testing.F) {
 		c, err := newCompressor(mode)
 		must(f, err)
 		for _, n := range []int{64, 300, 5000} {
-			r := c.entry(entryOf(1, bytes.Repeat([]byte("ballast"), n)), 0)
+			r := c.entry(oracle.EntryOf(1, bytes.Repeat([]byte("ballast"), n)), 0)
 			f.Add(r.flags, uint32(r.raw), bytes.Clone(r.second))
 			f.Add(r.flags, uint32(r.raw-1), bytes.Clone(r.second))
 			f.Add(r.flags, uint32(1<<20), bytes.Clone(r.second[:len(r.second)/2]))

@@ -26,6 +26,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -376,12 +377,12 @@ func (l *testLog) put(commit uint64, logs ...*raft.Log) {
 		must(l.t, l.StageCommitIndex(commit))
 	}
 	must(l.t, l.StoreLogs(logs))
-	l.model.store(logs, commit)
+	l.model.Put(logs, commit)
 }
 
 // inGroup returns a store of another group in the same log, and its model.
 func (l *testLog) inGroup(id uint64) *testLog {
-	return &testLog{Store: &Store{j: l.j, g: l.j.group(id)}, t: l.t, model: newModel()}
+	return &testLog{Store: &Store{j: l.j, g: l.j.group(id)}, t: l.t, model: oracle.NewModel()}
 }
 
 var goldens = []struct {
@@ -456,7 +457,7 @@ func makeThree(l *testLog) {
 	other.put(2, goldenEntry(2, 0, []byte("of group 7"), nil), goldenEntry(4, 0, []byte("behind a gap"), nil))
 	l.remove(2, 2)
 	l.put(6, goldenEntry(7, 0, text(7, 200<<10), nil))
-	if err := other.model.check(other.Store); err != nil || l.j.tail.number != 3 {
+	if err := check(other.model, other.Store); err != nil || l.j.tail.number != 3 {
 		l.t.Fatalf("segment %d, %v", l.j.tail.number, err)
 	}
 }
@@ -471,7 +472,7 @@ func makeCompressed(l *testLog) []uint64 {
 	}
 	data := bytes.Repeat([]byte("set x = 1; "), 16)
 	logs := []*raft.Log{goldenEntry(1, 0, data[:11], nil), goldenEntry(2, 0, data, nil), goldenEntry(3, 0, data, []byte("ext"))}
-	l.model.store(logs, 0)
+	l.model.Put(logs, 0)
 	var records []record
 	for i, packed := range []struct {
 		flags byte
@@ -514,7 +515,7 @@ func TestGolden(t *testing.T) {
 			}
 			compareGolden(t, golden.name, out.String())
 			l.abandon()
-			l.model.checkReopened(t, mem)
+			checkReopened(t, l.model, mem)
 		})
 	}
 }
@@ -642,7 +643,7 @@ func checkRelease(t *testing.T, from, manifest string) {
 	must(t, err)
 	var got raft.Log
 	must(t, s.GetLog(last+1, &got))
-	if err := diffEntry(added, &got); err != nil {
+	if err := oracle.DiffEntry(added, &got); err != nil {
 		t.Error(err)
 	}
 	must(t, s.DeleteRange(last+1, last+1))
@@ -691,12 +692,12 @@ func describe(groups map[uint64]*model) string {
 	}
 	for _, id := range sortedKeys(groups) {
 		m := groups[id]
-		fmt.Fprintf(&b, "group %d: commit index %d\n", id, m.commit)
-		for _, key := range sortedKeys(m.stable) {
-			fmt.Fprintf(&b, "stable value %q: %x\n", key, m.stable[key])
+		fmt.Fprintf(&b, "group %d: commit index %d\n", id, m.Commit)
+		for _, key := range sortedKeys(m.Stable) {
+			fmt.Fprintf(&b, "stable value %q: %x\n", key, m.Stable[key])
 		}
-		for _, index := range m.indexes() {
-			l := m.logs[index]
+		for _, index := range m.Indexes() {
+			l := m.Logs[index]
 			fmt.Fprintf(&b, "entry %d: term %d, type %d, at %s, Data %s, Extensions %s\n", index, l.Term, l.Type,
 				l.AppendedAt.Format(time.RFC3339Nano), part(l.Data), part(l.Extensions))
 		}
@@ -713,10 +714,10 @@ func writeRelease(t *testing.T, dir string, cut bool) {
 	if !cut {
 		l.close()
 	}
-	models := map[uint64]*model{0: l.model.clone(), 7: other.model.clone()}
+	models := map[uint64]*model{0: l.model.Clone(), 7: other.model.Clone()}
 	tail := l.j.tail.number
 	if cut {
-		l.put(0, goldenEntry(l.model.last()+1, 0, text(1, 5000), nil))
+		l.put(0, goldenEntry(l.model.Last()+1, 0, text(1, 5000), nil))
 	}
 	must(t, os.MkdirAll(dir, 0o777))
 	files := map[string][]byte{}
@@ -773,7 +774,7 @@ func lived(l, other *testLog) {
 	l.remove(13, 14)
 	for i, c := range []Compression{S2, Zstd, None} {
 		reopen(c)
-		first := l.model.last() + 1
+		first := l.model.Last() + 1
 		for j := range uint64(6) {
 			l.put(first, goldenEntry(first+j, raft.LogType(j), text(j, 50<<(2*j)), nil))
 		}
@@ -785,7 +786,7 @@ func lived(l, other *testLog) {
 		other.put(uint64(i)+7, goldenEntry(20+2*uint64(i), 0, text(3, 1000), nil))
 	}
 	for i := range uint64(5) { // the last segment has entries of a segment before it
-		l.put(0, goldenEntry(l.model.last()+1+i, 0, text(i, 250<<10), nil))
+		l.put(0, goldenEntry(l.model.Last()+1+i, 0, text(i, 250<<10), nil))
 	}
 	for i := range 16 { // behind some of these no header fits in the sector
 		l.set("note", strings.Repeat("-", 40*i))

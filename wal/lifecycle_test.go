@@ -22,6 +22,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/memstore"
 )
@@ -51,11 +52,11 @@ func TestClosedAtTheEndOfASegment(t *testing.T) {
 	for delta := -17; delta <= 24; delta++ {
 		mem := full.fs.(*vfs.Mem).Clone()
 		l := newTestLog(t, mem, 2)
-		l.model = full.model.clone()
+		l.model = full.model.Clone()
 		tail := l.j.tail.number
-		logs := []*raft.Log{entryOf(l.model.last()+1, randomBytes(l.rng, largestThatFits(l.Store)+delta))}
+		logs := []*raft.Log{oracle.EntryOf(l.model.Last()+1, oracle.Bytes(l.rng, largestThatFits(l.Store)+delta))}
 		must(t, l.StoreLogs(logs))
-		l.model.store(logs, 0)
+		l.model.Put(logs, 0)
 		rotated := l.j.tail.number != tail
 		rotations[rotated]++
 		for i := range 3 {
@@ -86,7 +87,7 @@ func TestClosedAfterEachAppend(t *testing.T) {
 			l.open()
 			if i%10 == 9 {
 				l.check()
-				l.remove(1, l.model.last()/2)
+				l.remove(1, l.model.Last()/2)
 			}
 		}
 		t.Logf("entries of up to %d bytes: %d openings, %d segments", size, openings, l.j.tail.number)
@@ -107,7 +108,7 @@ func TestClosedWhileFull(t *testing.T) {
 		case 0:
 			l.set(fmt.Sprint("key ", i), strings.Repeat("x", 100*i))
 		case 1:
-			l.remove(l.model.last(), l.model.last())
+			l.remove(l.model.Last(), l.model.Last())
 		case 2:
 			l.fill(1, 10)
 		}
@@ -136,7 +137,7 @@ func TestIndexOfAnEarlierClosing(t *testing.T) {
 	mem.SetHook(nil)
 	r, err := OpenReadOnly(dataDir, memOptions(mem))
 	must(t, err)
-	must(t, l.model.check(r))
+	must(t, check(l.model, r))
 	must(t, r.Close())
 	for range 2 {
 		l.open()
@@ -150,7 +151,7 @@ func TestIndexOfAnEarlierClosing(t *testing.T) {
 
 // Every setting may change from one opening to the next.
 func TestReopenedWithOtherSettings(t *testing.T) {
-	dir, rng, m := t.TempDir(), random(4), newModel()
+	dir, rng, m := t.TempDir(), oracle.Random(4), oracle.NewModel()
 	for i, o := range []Options{
 		{},
 		{Compression: S2, SegmentBytes: 1 << 20, CacheBytes: 1 << 20},
@@ -162,11 +163,11 @@ func TestReopenedWithOtherSettings(t *testing.T) {
 	} {
 		s, err := Open(dir, &o)
 		must(t, err)
-		if err := m.check(s); err != nil {
+		if err := check(m, s); err != nil {
 			t.Fatalf("opening %d with %+v: %v", i, o, err)
 		}
 		if limit := o.MaxEntryBytes; limit > 0 {
-			large := entryOf(m.last()+1, make([]byte, limit+1))
+			large := oracle.EntryOf(m.Last()+1, make([]byte, limit+1))
 			if err := s.StoreLog(large); !errors.Is(err, ballast.ErrEntryTooLarge) {
 				t.Errorf("an entry of %d bytes: %v", limit+1, err)
 			}
@@ -175,14 +176,14 @@ func TestReopenedWithOtherSettings(t *testing.T) {
 			if o.MaxEntryBytes > 0 && size > o.MaxEntryBytes-20 {
 				continue
 			}
-			logs := entriesFrom(rng, m.last()+1, 3, size)
+			logs := oracle.Entries(rng, m.Last()+1, 3, size)
 			must(t, s.StoreLogs(logs))
-			m.store(logs, 0)
+			m.Put(logs, 0)
 			key := fmt.Sprint("key ", j)
-			m.stable[key] = randomBytes(rng, 300)
-			must(t, s.Set([]byte(key), m.stable[key]))
+			m.Stable[key] = oracle.Bytes(rng, 300)
+			must(t, s.Set([]byte(key), m.Stable[key]))
 		}
-		if err := m.check(s); err != nil {
+		if err := check(m, s); err != nil {
 			t.Fatalf("written with %+v: %v", o, err)
 		}
 		must(t, s.Close())
@@ -206,7 +207,7 @@ func recordOf(t *testing.T, s *Store, index uint64) record {
 // Data is compressed where that saves space, and only there.
 func TestCompressedWhereItSavesSpace(t *testing.T) {
 	noise := make([]byte, 5000)
-	for i, rng := 0, random(5); i < len(noise); i++ {
+	for i, rng := 0, oracle.Random(5); i < len(noise); i++ {
 		noise[i] = byte(rng.Uint32())
 	}
 	text := bytes.Repeat([]byte("ballast "), 600)
@@ -232,7 +233,7 @@ func TestCompressedWhereItSavesSpace(t *testing.T) {
 			opts.Compression = c.mode
 			s, err := Open(dataDir, opts)
 			must(t, err)
-			want := entryOf(1, e.data)
+			want := oracle.EntryOf(1, e.data)
 			want.Extensions = []byte("extensions stay as they are")
 			must(t, s.StoreLog(want))
 			r := recordOf(t, s, 1)
@@ -249,7 +250,7 @@ func TestCompressedWhereItSavesSpace(t *testing.T) {
 			must(t, err)
 			var got raft.Log
 			must(t, s.GetLog(1, &got))
-			if err := diffEntry(want, &got); err != nil {
+			if err := oracle.DiffEntry(want, &got); err != nil {
 				t.Errorf("%s, compression %d: %v", e.name, c.mode, err)
 			}
 			must(t, s.Close())
@@ -269,9 +270,9 @@ func TestCopiedToOtherEnginesAndBack(t *testing.T) {
 	src.set("LastVoteCand", "peer 3")
 	src.set("something else", "")
 	must(t, src.StageCommitIndex(900))
-	logs := entriesFrom(src.rng, 5000, 10, 100)
+	logs := oracle.Entries(src.rng, 5000, 10, 100)
 	must(t, src.StoreLogs(logs))
-	src.model.store(logs, 900)
+	src.model.Put(logs, 900)
 	src.check()
 
 	mem := memstore.New()
@@ -283,13 +284,13 @@ func TestCopiedToOtherEnginesAndBack(t *testing.T) {
 	from := ballast.Store(src)
 	for _, to := range []ballast.Store{mem, back, bolt, last} {
 		done, err := ballast.Copy(t.Context(), to, from, nil)
-		if err != nil || done.Entries != uint64(len(src.model.logs)) {
+		if err != nil || done.Entries != uint64(len(src.model.Logs)) {
 			t.Fatalf("from %T to %T: %+v, %v", from, to, done, err)
 		}
 		from = to
 	}
 	for name, s := range map[string]*Store{"with compression": back, "in the end": last.Store} {
-		if err := src.model.check(s); err != nil {
+		if err := check(src.model, s); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -308,7 +309,7 @@ func TestSecondOpener(t *testing.T) {
 	dir = t.TempDir()
 	s, err := Open(dir, nil)
 	must(t, err)
-	must(t, s.StoreLog(entryOf(1, nil)))
+	must(t, s.StoreLog(oracle.EntryOf(1, nil)))
 	for range 3 {
 		second, err := Open(dir, nil)
 		locked, ok := errors.AsType[*ballast.LockedError](err)
@@ -328,7 +329,7 @@ func TestSecondOpener(t *testing.T) {
 	if out := other(); !strings.Contains(out, "Open: locked\n") || !strings.Contains(out, "OpenReadOnly: last index 1\n") {
 		t.Errorf("another process beside an open store said:\n%s", out)
 	}
-	must(t, s.StoreLog(entryOf(2, nil))) // and nobody has disturbed the first one
+	must(t, s.StoreLog(oracle.EntryOf(2, nil))) // and nobody has disturbed the first one
 	must(t, s.Close())
 	if out := other(); !strings.Contains(out, "Open: last index 2\n") {
 		t.Errorf("another process behind a closed store said:\n%s", out)
@@ -449,12 +450,12 @@ var spoilers = map[string]struct {
 func TestFailedOpenThenAGoodOne(t *testing.T) {
 	for name, c := range spoilers {
 		t.Run(name, func(t *testing.T) {
-			dir, m := t.TempDir(), newModel()
+			dir, m := t.TempDir(), oracle.NewModel()
 			s, err := Open(dir, &Options{SegmentBytes: 1})
 			must(t, err)
-			logs := entriesFrom(random(7), 1, 20, 100)
+			logs := oracle.Entries(oracle.Random(7), 1, 20, 100)
 			must(t, s.StoreLogs(logs))
-			m.store(logs, 0)
+			m.Put(logs, 0)
 			must(t, s.Close())
 
 			undo := c.spoil(t, dir)
@@ -475,7 +476,7 @@ func TestFailedOpenThenAGoodOne(t *testing.T) {
 			if s, err = Open(dir, nil); err != nil {
 				t.Fatalf("a good Open behind it: %v", err)
 			}
-			if err := m.check(s); err != nil {
+			if err := check(m, s); err != nil {
 				t.Error(err)
 			}
 			must(t, s.Close())
@@ -517,7 +518,7 @@ func TestCallsAfterClose(t *testing.T) {
 	for range 40 {
 		l.fill(16, 4<<10)
 	}
-	last := l.model.last()
+	last := l.model.Last()
 	l.set("key", "value")
 	l.close()
 	for name, call := range map[string]func() error{
@@ -526,8 +527,8 @@ func TestCallsAfterClose(t *testing.T) {
 		"GetLog cold":      func() error { return l.GetLog(1, new(raft.Log)) },
 		"GetLog warm":      func() error { return l.GetLog(last, new(raft.Log)) },
 		"GetLog missing":   func() error { return l.GetLog(last+1, new(raft.Log)) },
-		"StoreLog":         func() error { return l.StoreLog(entryOf(last+1, nil)) },
-		"StoreLogs":        func() error { return l.StoreLogs([]*raft.Log{entryOf(last+1, nil)}) },
+		"StoreLog":         func() error { return l.StoreLog(oracle.EntryOf(last+1, nil)) },
+		"StoreLogs":        func() error { return l.StoreLogs([]*raft.Log{oracle.EntryOf(last+1, nil)}) },
 		"StoreLogs none":   func() error { return l.StoreLogs(nil) },
 		"DeleteRange":      func() error { return l.DeleteRange(1, 2) },
 		"DeleteRange none": func() error { return l.DeleteRange(2, 1) },
@@ -575,7 +576,7 @@ func useUntilClosed(t *testing.T, s *Store, next *atomic.Uint64) (stop func() []
 	for i := range acked {
 		until("StoreLogs", func() error {
 			index := next.Add(2)
-			err := s.StoreLogs([]*raft.Log{entryOf(index-1, make([]byte, 500)), entryOf(index, make([]byte, 3000))})
+			err := s.StoreLogs([]*raft.Log{oracle.EntryOf(index-1, make([]byte, 500)), oracle.EntryOf(index, make([]byte, 3000))})
 			if err == nil {
 				acked[i] = append(acked[i], index-1, index)
 			}
@@ -604,7 +605,7 @@ func useUntilClosed(t *testing.T, s *Store, next *atomic.Uint64) (stop func() []
 // A store is closed while everything is in use, a thousand times. What was acknowledged is there when it is opened
 // again.
 func TestClosedWhileInUse(t *testing.T) {
-	mem, rng := vfs.NewMem(), random(9)
+	mem, rng := vfs.NewMem(), oracle.Random(9)
 	opts := memOptions(mem)
 	opts.inline = false
 	var next atomic.Uint64

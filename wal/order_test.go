@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -48,7 +49,7 @@ func (l *testLog) expect(seed uint64, after *vfs.Mem) {
 		l.t.Errorf("seed %d: open: %v", seed, err)
 		return
 	}
-	if err := l.model.check(s); err != nil {
+	if err := check(l.model, s); err != nil {
 		l.t.Errorf("seed %d: lost: %v", seed, err)
 	}
 	s.Close()
@@ -129,7 +130,7 @@ func TestRecyclingBesideRotation(t *testing.T) {
 				go func() {
 					defer close(writer)
 					for l.j.tail.number == tail {
-						if err := l.StoreLogs(entriesFrom(l.rng, l.model.last()+1, 16, 4<<10)); err != nil {
+						if err := l.StoreLogs(oracle.Entries(l.rng, l.model.Last()+1, 16, 4<<10)); err != nil {
 							t.Error(err)
 							return
 						}
@@ -223,7 +224,7 @@ func TestStaleBlock(t *testing.T) {
 	close(goOn)
 	<-done
 	sfs.after = nil
-	for i := uint64(1); i <= l.model.last(); i++ {
+	for i := uint64(1); i <= l.model.Last(); i++ {
 		if err := l.GetLog(i, new(raft.Log)); err != nil {
 			t.Fatalf("GetLog(%d): %v", i, err)
 		}

@@ -17,18 +17,19 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // knownEntry returns an entry that depends on nothing but its index, so that any reader knows what it should be. Most are
 // small, some are larger than a block of the cache.
 func knownEntry(index uint64) *raft.Log {
-	rng := random(index)
+	rng := oracle.Random(index)
 	size := rng.IntN(2000)
 	if index%61 == 0 {
 		size = rng.IntN(2 * cacheBlockBytes)
 	}
-	l := entryOf(index, make([]byte, size))
+	l := oracle.EntryOf(index, make([]byte, size))
 	for i := 0; i < size; i += 97 {
 		l.Data[i] = byte(rng.Uint32())
 	}
@@ -53,7 +54,7 @@ func readKnown(s *Store, index uint64) error {
 	if err := s.GetLog(index, &l); err != nil {
 		return err
 	}
-	return diffEntry(knownEntry(index), &l)
+	return oracle.DiffEntry(knownEntry(index), &l)
 }
 
 // Records that begin at each place before the end of a block, so that each part of their header is in the one or the other,
@@ -65,12 +66,12 @@ func TestEntriesAcrossBlocks(t *testing.T) {
 	opts.CacheBytes = 1 << 30 // also when nothing is ever pushed out
 	s, err := Open(dataDir, opts)
 	must(t, err)
-	m, rng := newModel(), random(1)
+	m, rng := oracle.NewModel(), oracle.Random(1)
 	store := func(size int64) (offset int64) {
 		t.Helper()
-		l := entryOf(m.last()+1, randomBytes(rng, int(size)))
+		l := oracle.EntryOf(m.Last()+1, oracle.Bytes(rng, int(size)))
 		must(t, s.StoreLog(l))
-		m.store([]*raft.Log{l}, 0)
+		m.Put([]*raft.Log{l}, 0)
 		r := s.g.find(l.Index)
 		return r.offset(l.Index - r.first)
 	}
@@ -91,7 +92,7 @@ func TestEntriesAcrossBlocks(t *testing.T) {
 		}
 	}
 	store(1)
-	must(t, m.check(s))
+	must(t, check(m, s))
 	must(t, s.Close())
 	for _, cacheBytes := range []int64{1, 1 << 30} {
 		opts.CacheBytes = cacheBytes
@@ -99,11 +100,11 @@ func TestEntriesAcrossBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			must(t, m.check(s))
-			for _, i := range rng.Perm(len(m.logs)) {
+			must(t, check(m, s))
+			for _, i := range rng.Perm(len(m.Logs)) {
 				var l raft.Log
 				must(t, s.GetLog(uint64(i+1), &l))
-				must(t, diffEntry(m.logs[uint64(i+1)], &l))
+				must(t, oracle.DiffEntry(m.Logs[uint64(i+1)], &l))
 			}
 		}
 		must(t, s.Close())
@@ -138,7 +139,7 @@ func TestReadWithASmallCache(t *testing.T) {
 			for index := uint64(n); index > 0; index-- {
 				must(t, readKnown(s, index))
 			}
-			rng := random(2)
+			rng := oracle.Random(2)
 			for range n {
 				must(t, readKnown(s, 1+rng.Uint64N(n)))
 			}
@@ -173,13 +174,13 @@ func TestWhatWasReadStaysAsItIs(t *testing.T) {
 		for i := range kept[1:] {
 			must(t, s.GetLog(uint64(i+1), &kept[i+1]))
 		}
-		rng := random(3)
+		rng := oracle.Random(3)
 		for i := range uint64(60) {
-			must(t, s.StoreLogs(entriesFrom(rng, 1+i*10, 100, 1000)))
+			must(t, s.StoreLogs(oracle.Entries(rng, 1+i*10, 100, 1000)))
 			must(t, s.DeleteRange(1+i*10, 5+i*10))
 		}
 		for i := range kept[1:] {
-			if err := diffEntry(knownEntry(uint64(i+1)), &kept[i+1]); err != nil {
+			if err := oracle.DiffEntry(knownEntry(uint64(i+1)), &kept[i+1]); err != nil {
 				t.Fatalf("compression %d: %v", compression, err)
 			}
 		}
@@ -214,7 +215,7 @@ func TestGetLogAndWhatTheLogHeld(t *testing.T) {
 		}
 	}
 	must(t, s.GetLog(5, &l))
-	must(t, diffEntry(knownEntry(5), &l))
+	must(t, oracle.DiffEntry(knownEntry(5), &l))
 	if string(data) != "mine, and longer than what is read" || string(extensions) != "mine" {
 		t.Errorf("GetLog wrote into %q and %q", data, extensions)
 	}
@@ -330,12 +331,12 @@ func TestReadersBesideAWriter(t *testing.T) {
 			must(t, err)
 			l := &liveLog{t: t, s: s}
 			var wg sync.WaitGroup
-			wg.Go(func() { l.write(random(1), c.n) })
-			wg.Go(func() { l.compact(random(2), 300) })
+			wg.Go(func() { l.write(oracle.Random(1), c.n) })
+			wg.Go(func() { l.compact(oracle.Random(2), 300) })
 			wg.Go(l.readInOrder)
 			wg.Go(l.readNewest)
 			for i := range uint64(2) {
-				wg.Go(func() { l.readAtRandom(random(3 + i)) })
+				wg.Go(func() { l.readAtRandom(oracle.Random(3 + i)) })
 			}
 			wg.Wait()
 			st := s.Stats()
@@ -399,8 +400,8 @@ func TestReadOnlyOfALiveLog(t *testing.T) {
 			must(t, err)
 			l := &liveLog{t: t, s: s}
 			var wg sync.WaitGroup
-			wg.Go(func() { l.write(random(4), c.n) })
-			wg.Go(func() { l.compact(random(5), 300) })
+			wg.Go(func() { l.write(oracle.Random(4), c.n) })
+			wg.Go(func() { l.compact(oracle.Random(5), 300) })
 			var opened atomic.Int64
 			for range 2 {
 				wg.Go(func() {
@@ -495,7 +496,7 @@ func TestReadOnlyWhileASegmentIsFinished(t *testing.T) {
 	if full.rw == nil {
 		t.Fatal("the index is written already")
 	}
-	before := l.model.clone()
+	before := l.model.Clone()
 	r, err := OpenReadOnly(dataDir, memOptions(mem))
 	must(t, err)
 	l.remove(3, 7)
@@ -504,14 +505,14 @@ func TestReadOnlyWhileASegmentIsFinished(t *testing.T) {
 	if full.rw != nil {
 		t.Fatal("the index is not written")
 	}
-	for _, index := range before.indexes() {
+	for _, index := range before.Indexes() {
 		var got raft.Log
 		switch err := r.GetLog(index, &got); {
-		case err == raft.ErrLogNotFound && l.model.logs[index] == nil:
+		case err == raft.ErrLogNotFound && l.model.Logs[index] == nil:
 		case err != nil:
 			t.Errorf("entry %d: %v", index, err)
 		default:
-			must(t, diffEntry(before.logs[index], &got))
+			must(t, oracle.DiffEntry(before.Logs[index], &got))
 		}
 	}
 	must(t, r.Close())
@@ -627,7 +628,7 @@ func TestMemoryForEachEntry(t *testing.T) {
 	opts := &Options{SegmentBytes: 16 << 20, CacheBytes: 1, inline: true}
 	logs := make([]*raft.Log, batch)
 	for i := range logs {
-		logs[i] = entryOf(0, []byte("tiny"))
+		logs[i] = oracle.EntryOf(0, []byte("tiny"))
 	}
 	before := heapBytes()
 	check := func(when string) {
@@ -669,12 +670,12 @@ func TestOpenFilesAreBounded(t *testing.T) {
 		t.Skip("the open files of a process cannot be listed here")
 	}
 	for _, limit := range []int{1, 4, 16} {
-		dir, rng := t.TempDir(), random(20)
+		dir, rng := t.TempDir(), oracle.Random(20)
 		before := openFiles()
 		s, err := Open(dir, &Options{SegmentBytes: 1, CacheBytes: 1, MaxOpenFiles: limit, inline: true})
 		must(t, err)
 		for first := uint64(1); first <= 2000; first += 20 {
-			must(t, s.StoreLogs(entriesFrom(rng, first, 20, 10<<10)))
+			must(t, s.StoreLogs(oracle.Entries(rng, first, 20, 10<<10)))
 		}
 		most := 0
 		for range 2000 {
@@ -708,7 +709,7 @@ func TestAllocations(t *testing.T) {
 	must(t, err)
 	next := uint64(1)
 	for _, n := range []int{1, 64} {
-		logs := entriesFrom(random(21), 1, n, 128)
+		logs := oracle.Entries(oracle.Random(21), 1, n, 128)
 		write := func() {
 			for _, l := range logs {
 				l.Index = next
@@ -727,7 +728,7 @@ func TestAllocations(t *testing.T) {
 	}
 	key := []byte("key")
 	t.Logf("SetUint64 allocates %v times", testing.AllocsPerRun(100, func() { must(t, s.SetUint64(key, next)) }))
-	plain, extended := entryOf(next, []byte("data")), entryOf(next+1, []byte("data"))
+	plain, extended := oracle.EntryOf(next, []byte("data")), oracle.EntryOf(next+1, []byte("data"))
 	extended.Extensions = []byte("extensions")
 	must(t, s.StoreLogs([]*raft.Log{plain, extended}))
 	for index, want := range map[uint64]float64{next: 1, next + 1: 2} {
