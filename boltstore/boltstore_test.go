@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"flag"
 	"path/filepath"
 	"testing"
 
@@ -14,4 +15,8 @@ func openIn(_ *testing.T, dir string) (storetest.Store, error) {
 
 func TestConformance(t *testing.T) { storetest.Run(t, openIn) }
 
-func TestKilled(t *testing.T) { storetest.RunKilled(t, openIn, 8) }
+var killed = flag.Int("kills", 10, "how often a writing process is killed")
+
+func TestKilled(t *testing.T) {
+	storetest.RunCrash(t, storetest.Kills(openIn), storetest.Crashes(*killed))
+}

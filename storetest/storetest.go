@@ -25,7 +25,8 @@
 //   - Concurrent: the goroutines that raft has, at once, and Close in the middle of them.
 //   - Raft: hashicorp/raft itself on the store, restarted, and recovered.
 //
-// RunKilled kills a process that writes, with SIGKILL, and looks at what it has left.
+// RunCrash proves what a crash leaves of it: [PowerCuts] on a file system in memory that loses what is not durable, [Kills] in a
+// process that is killed with SIGKILL.
 //
 // The optional interfaces are tested where a store has them: io.Closer, raft.MonotonicLogStore,
 // ballast.CommitTracker, ballast.Inspector.
@@ -35,7 +36,7 @@
 //	storetest.go   Run, the options and the list of tests
 //	env.go         a store beside its model, and how they are compared
 //	log.go stable.go commit.go lifecycle.go random.go concurrent.go raft.go   the tests
-//	kill.go        RunKilled
+//	crash.go       RunCrash; powercut.go and kill.go are its two ways
 package storetest
 
 import (
@@ -70,6 +71,10 @@ type config struct {
 	errClosed            error
 	errLocked            error
 	hangLimit            time.Duration
+
+	// of RunCrash
+	crashes, everyCall int
+	seed               uint64
 }
 
 // defaultHangLimit is far above what any call takes on a busy machine.

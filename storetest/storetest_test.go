@@ -384,21 +384,21 @@ func (s noFirst) LastIndex() (uint64, error) {
 	return last, err
 }
 
-// TestKilledEarly is a store that acknowledges one call before it does it. RunKilled has to notice.
+// TestKilledEarly is a store that acknowledges some calls before it does them. RunCrash has to notice.
 func TestKilledEarly(t *testing.T) {
-	if os.Getenv(faultEnv) == "" && os.Getenv("BALLAST_STORETEST_KILL_DIR") == "" {
+	if os.Getenv(faultEnv) == "" && os.Getenv("BALLAST_STORETEST_KILL") == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledEarly$", "-test.v")
-		cmd.Env = append(os.Environ(), faultEnv+"=early", "BALLAST_STORETEST_KILL_SEED=1")
+		cmd.Env = append(os.Environ(), faultEnv+"=early")
 		out, err := cmd.CombinedOutput()
-		if _, exited := errors.AsType[*exec.ExitError](err); !exited || !strings.Contains(string(out), "the store is in neither state") {
-			t.Fatalf("RunKilled does not notice that calls are acknowledged before they are done (%v):\n%s", err, out)
+		if _, exited := errors.AsType[*exec.ExitError](err); !exited || !strings.Contains(string(out), "neither as before the call in progress") {
+			t.Fatalf("RunCrash does not notice that calls are acknowledged before they are done (%v):\n%s", err, out)
 		}
 		return
 	}
-	storetest.RunKilled(t, func(_ *testing.T, dir string) (storetest.Store, error) {
+	storetest.RunCrash(t, storetest.Kills(func(_ *testing.T, dir string) (storetest.Store, error) {
 		s, err := boltstore.Open(filepath.Join(dir, "raft.db"), &boltstore.Options{NoSync: true})
 		return &early{Store: s}, err
-	}, 20)
+	}), storetest.Crashes(20), storetest.Seed(1))
 }
 
 type early struct {

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/raft-ballast/ballast/storetest"
@@ -18,4 +19,8 @@ func TestConformanceSmallSegments(t *testing.T) {
 	})
 }
 
-func TestKilled(t *testing.T) { storetest.RunKilled(t, openIn, 8) }
+var killed = flag.Int("kills", 10, "how often a writing process is killed")
+
+func TestKilled(t *testing.T) {
+	storetest.RunCrash(t, storetest.Kills(openIn), storetest.Crashes(*killed))
+}

@@ -1,0 +1,387 @@
+package storetest
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/raft-ballast/ballast/internal/oracle"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// cutDir is where the store is in a file system in memory.
+const cutDir = "/store"
+
+const (
+	// callsPerSeed is how long a store lives until the next seed begins with an empty one.
+	callsPerSeed = 60
+
+	// outcomes is how many outcomes of one power cut are looked at.
+	outcomes = 2
+
+	// cutEntryBytes bounds Data, so that segments of a MiB are full after some calls.
+	cutEntryBytes = 100 << 10
+)
+
+// powerCuts goes through one seed after the other, several at once, until the power was cut often enough.
+func powerCuts(t *testing.T, open OpenFSFunc, cfg *config) {
+	first := max(cfg.seed, 1)
+	next := atomic.Uint64{}
+	next.Store(first)
+	total := &tally{wanted: cfg.crashes, logf: t.Logf}
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for total.more() {
+				s := newSimulator(open, cfg, next.Add(1)-1)
+				err := s.run()
+				total.add(&s.tally, err)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("seeds %d to %d: %v", first, next.Load()-1, total)
+	if total.err != nil {
+		t.Fatal(total.err)
+	}
+}
+
+// tally counts what was gone through.
+type tally struct {
+	mu     sync.Mutex
+	wanted int
+	logf   func(format string, args ...any)
+	said   int // tenths of wanted
+	err    error
+
+	cuts, again, opened, faults int
+	byOp                        [vfs.OpClose + 1]int // cuts, by what they came into
+}
+
+func (t *tally) more() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil && t.cuts+t.again < t.wanted
+}
+
+// add adds the tally of one seed, with the error that ended it.
+func (t *tally) add(s *tally, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cuts += s.cuts
+	t.again += s.again
+	t.opened += s.opened
+	t.faults += s.faults
+	for op, n := range s.byOp {
+		t.byOp[op] += n
+	}
+	if t.err == nil {
+		t.err = err
+	}
+	if tenths := 10 * (t.cuts + t.again) / t.wanted; tenths > t.said && t.wanted >= 20_000 {
+		t.said = tenths
+		t.logf("%d of %d power cuts", t.cuts+t.again, t.wanted)
+	}
+}
+
+func (t *tally) String() string {
+	var ops []string
+	for op, n := range t.byOp {
+		if n > 0 {
+			ops = append(ops, fmt.Sprintf("%v %d", vfs.Op(op), n))
+		}
+	}
+	return fmt.Sprintf("%d power cuts (%s; %d more during recovery), %d calls that failed, opened %d times",
+		t.cuts+t.again, strings.Join(ops, ", "), t.again, t.faults, t.opened)
+}
+
+// simulator makes the calls of one seed and cuts the power during the calls to the file system that they lead to, in copies of
+// it. Each copy is opened, and what is found must be what the acknowledged calls made, with all of the call in progress or nothing
+// of it.
+type simulator struct {
+	open OpenFSFunc
+	cfg  *config
+	load oracle.Workload
+	rng  *rand.Rand
+	mem  *vfs.Mem
+
+	store Store
+
+	// states[i] is what the store is like after i calls. Those up to acknowledged are certain; a later one is that of a call in
+	// progress, or of one that failed.
+	mu           sync.Mutex // a store may write in goroutines of its own
+	states       []*oracle.Model
+	acknowledged int
+
+	// inject is what a call to the file system fails with, when untilFault comes down to 0.
+	inject     error
+	untilFault int
+
+	calls uint64 // to the file system, that change something
+	tally tally
+	err   error // the first failure
+}
+
+func newSimulator(open OpenFSFunc, cfg *config, seed uint64) *simulator {
+	return &simulator{
+		open:   open,
+		cfg:    cfg,
+		load:   oracle.Workload{Seed: seed, MaxBytes: cutEntryBytes, NoGaps: cfg.refusesGaps, NoMiddleDeletes: cfg.refusesMiddleDeletes},
+		rng:    oracle.Random(seed),
+		mem:    vfs.NewMem(),
+		states: []*oracle.Model{oracle.NewModel()},
+	}
+}
+
+// run returns the first failure.
+func (s *simulator) run() error {
+	s.mem.SetHook(s.hook)
+	err := s.reopen()
+	for i := uint64(0); i < callsPerSeed && err == nil && s.failure() == nil; i++ {
+		switch s.rng.IntN(20) {
+		case 0:
+			err = s.reopen()
+		case 1:
+			err = s.failed(i)
+		default:
+			err = s.call(i)
+		}
+	}
+	s.mem.Fail(vfs.ErrCrashed)
+	closeStore(s.store)
+	if failure := s.failure(); failure != nil {
+		return failure // a call that failed because of it is no other one
+	}
+	if err != nil {
+		return fmt.Errorf("seed %d, call %d to the file system: %w", s.load.Seed, s.calls, err)
+	}
+	return nil
+}
+
+func (s *simulator) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// call makes the i-th call.
+func (s *simulator) call(i uint64) error {
+	c := s.begin(i)
+	if err := c.Do(s.store); err != nil {
+		return fmt.Errorf("%v: %w", c, err)
+	}
+	s.settle(1)
+	return nil
+}
+
+// begin says that the i-th call is in progress.
+func (s *simulator) begin(i uint64) oracle.Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.states[s.acknowledged]
+	c := s.load.Call(i, now)
+	after := now.Clone()
+	c.Apply(after)
+	s.states = append(s.states, after)
+	return c
+}
+
+// settle says that of the calls in progress n are certain now, and the others never happened.
+func (s *simulator) settle(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acknowledged += n
+	s.states = s.states[:s.acknowledged+1]
+}
+
+// possible returns what the store may be like, from state number from on.
+func (s *simulator) possible(from int) []*oracle.Model {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.states[min(from, len(s.states)-1):])
+}
+
+// certain returns the number of the last state that is certain.
+func (s *simulator) certain() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acknowledged
+}
+
+func (s *simulator) reopen() (err error) {
+	if s.store != nil {
+		if err := closeStore(s.store); err != nil {
+			return fmt.Errorf("Close: %w", err)
+		}
+	}
+	s.store, err = s.openOn(s.mem)
+	return err
+}
+
+func (s *simulator) openOn(mem *vfs.Mem) (Store, error) {
+	s.mu.Lock()
+	s.tally.opened++
+	s.mu.Unlock()
+	store, err := s.open(mem, cutDir)
+	if err != nil {
+		return nil, fmt.Errorf("Open: %w", err)
+	}
+	return store, nil
+}
+
+// failed makes the i-th call, or none, then closes the store and opens it again, and one call to the file system fails
+// meanwhile. When that fails the store's call nobody knows whether it happened, until the store is opened: then it is known for ever.
+func (s *simulator) failed(i uint64) error {
+	s.mu.Lock()
+	s.inject = []error{syscall.EIO, vfs.Late(syscall.EIO), vfs.Late(syscall.EIO), syscall.ENOSPC}[s.rng.IntN(4)]
+	s.untilFault = 1 + s.rng.IntN(8)
+	s.tally.faults++
+	s.mu.Unlock()
+	if s.rng.IntN(3) > 0 {
+		if err := s.begin(i).Do(s.store); err == nil {
+			s.settle(1) // something else has met the fault, or it comes later
+		}
+	}
+	_ = closeStore(s.store) // may return the fault
+	store, err := s.openOn(s.mem)
+	s.mu.Lock()
+	s.untilFault = 0
+	s.mu.Unlock()
+	if err == nil {
+		_ = closeStore(store) // this one, or the next, is opened without any fault
+	}
+	if s.store, err = s.openOn(s.mem); err != nil {
+		return err
+	}
+	n, err := oracle.Find(s.store, s.possible(s.certain())...)
+	if err != nil {
+		return fmt.Errorf("after a fault: %w", err)
+	}
+	s.settle(n)
+	return nil
+}
+
+// hook comes before each call to the file system that changes something.
+func (s *simulator) hook(call *vfs.Call) error {
+	s.mu.Lock()
+	s.calls++
+	n := s.calls
+	s.mu.Unlock()
+	if every := uint64(max(s.cfg.everyCall, 1)); (n+s.load.Seed)%every == 0 {
+		if err := s.look(call, n); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.err == nil {
+				s.err = fmt.Errorf("seed %d, call %d to the file system (%v of %s to %q at %d): %w",
+					s.load.Seed, n, call.Op, call.Path, call.To, call.Off, err)
+			}
+			return vfs.ErrCrashed // ends the run
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.untilFault--; s.untilFault == 0 {
+		return s.inject
+	}
+	return nil
+}
+
+// look cuts the power during the n-th call.
+func (s *simulator) look(call *vfs.Call, n uint64) error {
+	from := s.certain()
+	cut := call.Cut()
+	may := s.possible(from) // with what has begun meanwhile
+	for i := range uint64(outcomes) {
+		s.mu.Lock()
+		s.tally.cuts++
+		s.tally.byOp[call.Op]++
+		s.mu.Unlock()
+		if err := s.recover(cut, may, n*outcomes+i); err != nil {
+			return fmt.Errorf("power cut %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// recover opens what a power cut has left, lets the store go on, and cuts the power again in between.
+func (s *simulator) recover(cut *vfs.Mem, may []*oracle.Model, seed uint64) error {
+	rng := oracle.Random(seed)
+	mem := cut.Crash(seed)
+	var mu sync.Mutex
+	var again []*vfs.Mem
+	mem.SetHook(func(call *vfs.Call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		again = append(again, call.Cut())
+		return nil
+	})
+	store, err := s.openOn(mem)
+	if err != nil {
+		return err
+	}
+	mem.SetHook(nil)
+	n, err := s.goOn(store, mem, may, rng)
+	if err != nil || len(again) == 0 {
+		return err
+	}
+	s.mu.Lock()
+	s.tally.again++
+	s.mu.Unlock()
+	i := rng.IntN(len(again))
+	mem = again[i].Crash(seed)
+	if store, err = s.openOn(mem); err == nil {
+		_, err = s.goOn(store, mem, may[n:n+1], rng)
+	}
+	if err != nil {
+		return fmt.Errorf("the power cut again in call %d of %d of the recovery: %w", i+1, len(again), err)
+	}
+	return nil
+}
+
+// goOn compares a store with what it may be like, writes to it, closes it or cuts the power, and expects all of it when it is
+// opened again. It returns what was found.
+func (s *simulator) goOn(store Store, mem *vfs.Mem, may []*oracle.Model, rng *rand.Rand) (found int, err error) {
+	defer func() {
+		mem.Fail(vfs.ErrCrashed)
+		closeStore(store)
+	}()
+	if found, err = oracle.Find(store, may...); err != nil {
+		return 0, err
+	}
+	m := may[found].Clone()
+	c := oracle.Call{Logs: oracle.Entries(rng, m.Last()+1, 1, rng.IntN(2000))}
+	c.Apply(m)
+	if err := c.Do(store); err != nil {
+		return 0, fmt.Errorf("going on: %w", err)
+	}
+	if rng.IntN(2) == 0 {
+		if err := closeStore(store); err != nil {
+			return 0, fmt.Errorf("Close: %w", err)
+		}
+	}
+	after := mem.Crash(rng.Uint64())
+	again, err := s.openOn(after)
+	if err == nil {
+		_, err = oracle.Find(again, m)
+		after.Fail(vfs.ErrCrashed)
+		closeStore(again)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("what was found before is not found again: %w", err)
+	}
+	return found, nil
+}
+
+func closeStore(s Store) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
