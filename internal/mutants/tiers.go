@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// tier is a group of tests.
+type tier struct {
+	name string
+	pkg  string   // as the go command takes it, relative to the module
+	run  []string // expressions for names of tests; each has to match one. Without any it is what no other tier of the package has
+	root bool     // only root can run it
+}
+
+// tiers are run in this order, those that look for nothing but faults first.
+var tiers = []tier{
+	{name: "crash", pkg: "./wal", run: []string{"^TestCrash", "^TestStaleBytes$", "^TestForgedFrames$",
+		"^TestMarkerOfAFailedSync$", "^TestNameOfTheNextSegment$", "^TestRecyclingBesideRotation$", "^TestNothingIsRemoved"}},
+	{name: "faults", pkg: "./wal", run: []string{"^TestFailed(Rotation|FolderSync|Recycling|Call)", "^TestEveryFault$", "^TestDiskFull",
+		"^TestNoSpace", "^TestUnknownMarker$"}},
+	{name: "flips", pkg: "./wal", run: []string{"^TestFlip", "^TestLost", "^TestShorter", "^TestMissing", "^TestDamaged", "^TestBelieved",
+		"^TestRecycledDeletion$"}},
+	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz"}}, // with what is kept as seeds
+	{name: "killed", pkg: "./wal", run: []string{"^TestKilled"}},
+	{name: "contract", pkg: "./wal", run: []string{"^TestConformance"}},
+	{name: "format", pkg: "./wal", run: []string{"^TestGolden", "^TestFormat", "^TestReleases", "^TestUnknown(Records|Kind)"}},
+	{name: "cases", pkg: "./wal"},
+}
+
+// defaultTiers are for a fault that does not say where it can be seen.
+func defaultTiers() (all []tier) {
+	for _, t := range tiers {
+		if t.pkg == "./wal" {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+func (m *mutant) tiersOf() (all []tier) {
+	if len(m.tiers) == 0 {
+		return defaultTiers()
+	}
+	for _, t := range tiers {
+		if slices.Contains(m.tiers, t.name) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// filter returns what the test binary is told, to run only this tier.
+func (t *tier) filter() []string {
+	if len(t.run) > 0 {
+		return []string{"-test.run=" + strings.Join(t.run, "|")}
+	}
+	var others []string
+	for _, o := range tiers {
+		if o.pkg == t.pkg {
+			others = append(others, o.run...)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return []string{"-test.skip=" + strings.Join(others, "|")}
+}
+
+// missing says why a tier cannot be run here, "" when it can.
+func (t *tier) missing() string {
+	if t.root && os.Geteuid() != 0 {
+		return "the tier " + t.name + " needs root"
+	}
+	return ""
+}
