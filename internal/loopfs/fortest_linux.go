@@ -2,9 +2,7 @@ package loopfs
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 )
 
@@ -29,7 +27,7 @@ func ForTest(t testing.TB, kind Kind, bytes int64) string {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	release, err := unmountAfterDeath(dir)
+	release, err := UnmountAfterDeath(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,22 +46,4 @@ func ForTest(t testing.TB, kind Kind, bytes int64) string {
 		}
 	})
 	return dir
-}
-
-// unmountAfterDeath starts a process that unmounts dir when this one has ended without calling release: killed, or by the timeout of
-// its tests. Otherwise the machine would keep the mount, and its device, for ever.
-func unmountAfterDeath(dir string) (release func() error, err error) {
-	cmd := exec.Command("/bin/sh", "-c", `read line || umount -l "$0"`, dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what kills this process's group leaves it alone
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return func() error {
-		_, _ = in.Write([]byte("\n")) // without it the process unmounts what is not mounted, and that fails
-		return cmd.Wait()
-	}, nil
 }

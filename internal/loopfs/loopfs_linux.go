@@ -114,17 +114,18 @@ func Mount(kind Kind, image, dir string) (*Mounted, error) {
 // attach returns a loop device whose content is the file image. The kernel detaches it by itself when nobody has it open or
 // mounted any more, so that a process that is killed leaves none behind.
 func attach(image string) (*os.File, error) {
-	file, err := os.OpenFile(image, os.O_RDWR, 0)
+	// os.OpenFile would ask the file whether it can be polled, and when this process itself serves the file that may wait for ever.
+	file, err := unix.Open(image, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: image, Err: err}
 	}
-	defer file.Close() // the device has it open then
+	defer unix.Close(file) // the device has it open then
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer control.Close()
-	config := unix.LoopConfig{Fd: uint32(file.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
+	config := unix.LoopConfig{Fd: uint32(file), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], image) // for those who list the devices
 	for end := time.Now().Add(patience); ; {
 		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
