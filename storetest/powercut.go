@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +28,7 @@ const (
 	// outcomes is how many outcomes of one power cut are looked at.
 	outcomes = 2
 
-	// cutEntryBytes bounds Data, so that segments of a MiB are full after some calls.
+	// cutEntryBytes is what bounds Data, so that segments of a MiB are full after some calls.
 	cutEntryBytes = 100 << 10
 )
 
@@ -133,7 +135,7 @@ func newSimulator(open OpenFSFunc, cfg *config, seed uint64) *simulator {
 	return &simulator{
 		open:   open,
 		cfg:    cfg,
-		load:   oracle.Workload{Seed: seed, MaxBytes: cutEntryBytes, NoGaps: cfg.refusesGaps, NoMiddleDeletes: cfg.refusesMiddleDeletes},
+		load:   oracle.Workload{Seed: seed, MaxBytes: cmp.Or(cfg.crashEntryBytes, cutEntryBytes), NoGaps: cfg.refusesGaps, NoMiddleDeletes: cfg.refusesMiddleDeletes},
 		rng:    oracle.Random(seed),
 		mem:    vfs.NewMem(),
 		states: []*oracle.Model{oracle.NewModel()},
@@ -225,12 +227,16 @@ func (s *simulator) reopen() (err error) {
 	return err
 }
 
-func (s *simulator) openOn(mem *vfs.Mem) (Store, error) {
+func (s *simulator) openOn(mem *vfs.Mem) (store Store, err error) {
 	s.mu.Lock()
 	s.tally.opened++
 	s.mu.Unlock()
-	store, err := s.open(mem, cutDir)
-	if err != nil {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("Open panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if store, err = s.open(mem, cutDir); err != nil {
 		return nil, fmt.Errorf("Open: %w", err)
 	}
 	return store, nil

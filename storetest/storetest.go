@@ -74,6 +74,7 @@ type config struct {
 
 	// of RunCrash
 	crashes, everyCall int
+	crashEntryBytes    int // 0 is cutEntryBytes
 	seed               uint64
 }
 
