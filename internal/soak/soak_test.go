@@ -197,6 +197,7 @@ func TestVerdict(t *testing.T) {
 		{name: "memory goes up and stays", change: func(r *row, i int) { r.Heap += int64(min(i, 2)) << 24 }},
 		{name: "nothing is known of descriptors and memory", change: func(r *row, _ int) { r.Descriptors, r.RSS = -1, -1 },
 			rest: func(rep *report) { rep.FDsBefore, rep.FDsAfter = -1, -1 }},
+		{name: "the log", change: func(r *row, i int) { r.Live += int64(i) * 2 << 20 }, fails: "live entries"},
 		{name: "heap", change: func(r *row, i int) { r.Heap += int64(i) * 3 << 20 }, fails: "heap"},
 		{name: "rss", change: func(r *row, i int) { r.RSS += int64(i) * 5 << 20 }, fails: "resident memory"},
 		{name: "descriptors", change: func(r *row, i int) { r.Descriptors += i / 2 }, fails: "descriptors"},
