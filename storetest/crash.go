@@ -80,3 +80,7 @@ func Seed(seed uint64) Option { return func(c *config) { c.seed = seed } }
 // EveryCall says that PowerCuts cuts the power at each n-th call of the file system, not at each. More of the store's life fits into
 // as many cuts.
 func EveryCall(n int) Option { return func(c *config) { c.everyCall = n } }
+
+// TwoWriters says that PowerCuts now and then makes two calls at the same time, in two goroutines, as raft writes its log and its
+// term. A seed does not repeat exactly the same then.
+func TwoWriters() Option { return func(c *config) { c.twoWriters = true } }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -152,6 +153,12 @@ func (s *simulator) run() error {
 			err = s.reopen()
 		case 1:
 			err = s.failed(i)
+		case 2, 3, 4, 5:
+			if s.cfg.twoWriters {
+				err = s.callTwo(i)
+				break
+			}
+			fallthrough
 		default:
 			err = s.call(i)
 		}
@@ -181,6 +188,43 @@ func (s *simulator) call(i uint64) error {
 	}
 	s.settle(1)
 	return nil
+}
+
+// callTwo makes the i-th call and sets a value at the same time, in two goroutines. As long as neither has returned the store may be
+// in any of four states.
+func (s *simulator) callTwo(i uint64) error {
+	c := s.begin(i)
+	set := oracle.Call{Key: "set at the same time", Value: oracle.Bytes(s.rng, 50)}
+	s.mu.Lock()
+	base := s.acknowledged
+	onlySet, both := s.states[base].Clone(), s.states[base+1].Clone()
+	set.Apply(onlySet)
+	set.Apply(both)
+	s.states = append(s.states, onlySet, both)
+	s.mu.Unlock()
+	returned := func(call oracle.Call) error {
+		if err := call.Do(s.store); err != nil {
+			return fmt.Errorf("%v: %w", call, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		// What is certain comes behind what is not any more: first the states without this call, then those with it.
+		if only := s.states[base+1 : base+3]; s.acknowledged == base {
+			if call.Key != set.Key {
+				only[0], only[1] = only[1], only[0]
+			}
+			s.acknowledged = base + 2
+		} else {
+			s.acknowledged = base + 3
+		}
+		return nil
+	}
+	var first error
+	var wg sync.WaitGroup
+	wg.Go(func() { first = returned(c) })
+	second := returned(set)
+	wg.Wait()
+	return errors.Join(first, second)
 }
 
 // begin says that the i-th call is in progress.

@@ -76,6 +76,7 @@ type config struct {
 	crashes, everyCall int
 	crashEntryBytes    int // 0 is cutEntryBytes
 	seed               uint64
+	twoWriters         bool
 }
 
 // defaultHangLimit is far above what any call takes on a busy machine.

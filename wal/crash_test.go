@@ -36,15 +36,16 @@ func TestCrash(t *testing.T) {
 		name   string
 		share  int // in percent of all power cuts
 		change func(*Options)
+		opts   []storetest.Option
 	}{
-		{"plain", 40, func(*Options) {}},
-		{"s2", 15, func(o *Options) { o.Compression = S2 }},
-		{"zstd", 15, func(o *Options) { o.Compression = Zstd }},
-		{"keeper in its own goroutine", 30, func(o *Options) { o.inline = false }},
+		{"plain", 40, func(*Options) {}, nil},
+		{"s2", 15, func(o *Options) { o.Compression = S2 }, nil},
+		{"zstd", 15, func(o *Options) { o.Compression = Zstd }, nil},
+		{"goroutines", 30, func(o *Options) { o.inline = false }, []storetest.Option{storetest.TwoWriters()}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			storetest.RunCrash(t, storetest.PowerCuts(openForCrash(c.change)),
-				storetest.Seed(*crashSeed), storetest.Crashes(*crashPoints*c.share/100/thin), storetest.EveryCall(3))
+			opts := append(c.opts, storetest.Seed(*crashSeed), storetest.Crashes(*crashPoints*c.share/100/thin), storetest.EveryCall(3*min(thin, 4)))
+			storetest.RunCrash(t, storetest.PowerCuts(openForCrash(c.change)), opts...)
 		})
 	}
 }
