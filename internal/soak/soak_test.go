@@ -48,7 +48,7 @@ func TestSoakWAL(t *testing.T) {
 	}
 	for i, r := range rep.Rows {
 		// The cache, the reader's and writer's memory, and some more.
-		if limit := heap + 24<<20; r.Heap > limit {
+		if limit := heap + 16<<20; r.Heap > limit {
 			t.Errorf("part %d: a heap of %d bytes, should be at most %d", i+1, r.Heap, limit)
 		}
 		// The keeper may be behind on a busy machine, but not by all that was written.
