@@ -1,387 +1,311 @@
 package wal
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/hashicorp/raft"
 
-	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// image is a small log of two segments whose files are damaged in turn, with what it was while it was written.
-type image struct {
-	mem   *vfs.Mem
-	model *model
-
-	// states[i] is what the log was after frame i of the tail, which ends at ends[i] and begins at starts[i].
-	states       []*model
-	starts, ends []int64
-
-	closed bool
-}
-
-const (
-	sealedPath = dataDir + "/0000000000000001.wal"
-	tailPath   = dataDir + "/0000000000000002.wal"
-
-	// Segments as small as these open fast enough to be damaged at every bit.
-	sealedBytes = 20 << 10
-	tailBytes   = 64 << 10
-)
-
-// newImage makes the log, and closes it or not.
-func newImage(t *testing.T, closed bool) *image {
-	mem := vfs.NewMem()
-	l := newTestLog(t, mem, 1)
-	im := &image{mem: mem, closed: closed}
-	shrink(l, mem, sealedBytes)
-	l.fill(2, 40)
-	l.set("term", "1")
-	l.fill(1, 400)
-	for l.j.tail.number == 1 {
-		l.fill(1, 2000)
-	}
-	shrink(l, mem, tailBytes)
-	im.note(l)
-	write := func(call func()) {
-		call()
-		im.note(l)
-	}
-	write(func() { l.set("vote", "somebody") })
-	write(func() { l.fill(1, 600) }) // over a sector
-	write(func() { l.remove(2, 3) })
-	write(func() { l.fill(1, 100) })
-	write(func() { l.remove(l.model.Last(), l.model.Last()) })
-	write(func() {
-		logs := oracle.Entries(l.rng, l.model.Last(), 2, 200) // replaces one
-		must(t, l.StageCommitIndex(5))
-		must(t, l.StoreLogs(logs))
-		l.model.Put(logs, 5)
-	})
-	write(func() { l.fill(1, 700) })
-	if closed {
-		l.close()
-	} else {
-		l.abandon()
-	}
-	must(t, mem.Remove(segmentPath(dataDir, 3))) // prepared already, and large
-	mem.WriteFile(dataDir+"/"+lockName, nil)     // which makes the folder durable
-	im.model = l.model
-	return im
-}
-
-func (im *image) note(l *testLog) {
-	im.states = append(im.states, l.model.Clone())
-	im.ends = append(im.ends, l.j.tail.end)
-	im.starts = append(im.starts, l.j.writer.start)
-}
-
-// shrink makes the tail's file as small as a test wants it.
-func shrink(l *testLog, mem *vfs.Mem, size int64) {
-	seg := l.j.tail
-	seg.size = size
-	seg.zeroed.Store(min(seg.zeroed.Load(), size))
-	data := mem.ReadFile(seg.path)[:size]
-	putHeader(data, seg.header)
-	mem.WriteFile(seg.path, data)
-}
-
-// outcome of opening and reading a damaged log.
-type outcome int
-
-const (
-	allRight    outcome = iota // nothing is to be seen
-	entryIsTold                // GetLog of some entries returns a CorruptionError
-	openRefuses                // Open returns one
-	isShorter                  // the log ends before what was damaged
-	outcomes
-)
-
-// look opens a damaged copy of the log. Whatever is not as it was is an error: a wrong byte, an entry that is missing or
-// was deleted, a stable value of another time. allowed are states that nobody can tell from a write that was cut off.
-func (im *image) look(mem *vfs.Mem, allowed []*model) (outcome, error) {
-	s, err := Open(dataDir, memOptions(mem))
-	if err != nil {
-		c, ok := errors.AsType[*ballast.CorruptionError](err)
-		if !ok || c.Path == "" || c.Err == nil {
-			return 0, fmt.Errorf("Open returns %w", err)
-		}
-		return openRefuses, nil
-	}
-	defer s.Close()
-	told, err := compare(s, im.model)
-	if err == nil && told > 0 {
-		return entryIsTold, nil
-	}
-	if err == nil {
-		return allRight, nil
-	}
-	for _, m := range allowed {
-		if _, e := compare(s, m); e == nil {
-			return isShorter, nil
-		}
-	}
-	return 0, err
-}
-
-// compare returns how a store differs from the model, and of how many entries it says that they are damaged.
-func compare(s *Store, m *model) (told int, err error) {
-	if err := checkLive(s.j); err != nil {
-		return 0, err
-	}
-	got := oracle.NewModel()
-	for _, index := range m.Indexes() {
-		l := new(raft.Log)
-		err := s.GetLog(index, l)
-		if c, ok := errors.AsType[*ballast.CorruptionError](err); ok {
-			if c.Index != index || c.Path == "" || l.Index != 0 {
-				return told, fmt.Errorf("entry %d is said to be damaged by %#v", index, c)
-			}
-			told++
-			l = m.Logs[index]
-		} else if err != nil {
-			return told, fmt.Errorf("GetLog(%d): %w", index, err)
-		}
-		got.Logs[index] = l
-	}
-	first, _ := s.FirstIndex()
-	last, _ := s.LastIndex()
-	if first != m.First() || last != m.Last() {
-		return told, fmt.Errorf("the bounds are %d and %d, should be %s", first, last, m)
-	}
-	for index := first; index <= last+1; index++ {
-		if m.Logs[index] == nil {
-			if err := s.GetLog(index, new(raft.Log)); err != raft.ErrLogNotFound {
-				return told, fmt.Errorf("GetLog(%d), which was deleted: %w", index, err)
-			}
-		}
-	}
-	got.Commit, _ = s.GetCommitIndex()
-	keys, _ := s.StableKeys()
-	for _, key := range keys {
-		got.Stable[string(key)], _ = s.Get(key)
-	}
-	return told, m.Diff(got)
-}
-
-// kind says what a byte of a segment is for.
-type kind byte
-
-const (
-	isUnused  kind = iota // padding, and payloads of what was deleted
-	isHeader              // of the segment, a marker, a frame or a record
-	isPayload             // of something live
-)
-
-// kinds returns the kind of each byte of a segment, up to the last one that is not zero.
-func (im *image) kinds(t *testing.T, path string) []kind {
-	number, _ := segmentNumber(path[len(dataDir)+1:])
-	seg, f, m, err := openSegment(im.mem, dataDir, number, false)
-	must(t, err)
-	defer f.Close()
-	kinds := make([]kind, seg.size)
-	mark := func(k kind, from, n int64) {
-		for i := range n {
-			kinds[from+i] = k
-		}
-	}
-	mark(isHeader, 0, headerBytes)
-	mark(isHeader, markerOffset, markerBytes)
-	r := &reader{seg: seg, f: f}
-	v, h, frame, err := judgeFirst(r)
-	must(t, err)
-	off := int64(framesOffset)
-	for v == isFrame || m.state == markerSealed && off < m.indexOffset {
-		if v != isFrame { // the index is the last frame of a sealed segment, at a block of its own
-			off = m.indexOffset
-		} else {
-			mark(isHeader, off, frameHeaderBytes)
-			must(t, walk(bytes.Clone(frame), h, seg.seed, off, func(q *record, at int64, _ bool) error {
-				mark(isHeader, at, recordHeaderBytes)
-				if l := im.model.Logs[q.a]; q.kind != recordEntry || l != nil && bytes.Equal(l.Data, q.second) {
-					mark(isPayload, at+recordHeaderBytes, int64(len(q.first)+len(q.second)))
-				}
-				return nil
-			}))
-			off = frameStart(off + h.length)
-		}
-		v, h, frame, err = judge(r, off, h.sequence+1)
-		must(t, err)
-	}
-	return kinds[:len(bytes.TrimRight(im.mem.ReadFile(path), "\x00"))]
-}
-
-// TestFlips flips bits of a small log in turn, in the order of the file: header, marker, frames. Of what opening reads it is
-// every bit, of the rest and of payloads, whose bits are all the same to a checksum, one of each byte. The log is told to be
-// damaged, or it is as it was; never is one byte another one, and never is it shorter, not even by the last call.
+// TestFlips flips bits of small logs. Each byte is known by what it is for: in the short form every bit of one byte of each
+// kind is flipped in one log, and in all logs one bit of many bytes. The log is told to be damaged, or it is as it was; never
+// is one byte another one, and never is it shorter, not even by the last call.
 func TestFlips(t *testing.T) {
-	for _, path := range []string{sealedPath, tailPath} {
-		for _, closed := range []bool{false, true} {
-			if path == sealedPath && closed {
-				continue // it is the same
+	for i, kind := range imageKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			im := newImage(t, kind)
+			c := &trials{name: "flips: " + kind.name}
+			for j, path := range im.segments() {
+				// What opening reads of each kind of log, at all its bits.
+				whole := kind == imageKinds[0] || kind == imageKinds[1] && path == im.tail
+				im.flipSegment(t, c, path, whole, i+j)
 			}
-			t.Run(fmt.Sprintf("closed %v, %s", closed, path[len(dataDir)+1:]), func(t *testing.T) {
-				t.Parallel()
-				im := newImage(t, closed)
-				var count [outcomes]int
-				silent := 0
-				for off, kind := range im.kinds(t, path) {
-					if off/8%thin != 0 { // all bits of some bytes, every bit at some
-						continue
-					}
-					if kind == isUnused && off < framesOffset && off%64 != 0 {
-						continue
-					}
-					read := off < framesOffset || path == tailPath && (!closed || int64(off) >= im.ends[len(im.ends)-1])
-					for bit := range 8 {
-						if off%8 != bit && (kind != isHeader || !read) {
-							continue
-						}
-						mem := im.mem.Clone()
-						mem.Flip(path, int64(off), 1<<bit)
-						got, err := im.look(mem, nil)
-						if err != nil {
-							t.Fatalf("bit %d of byte %d: %v", bit, off, err)
-						}
-						count[got]++
-						if got == allRight && kind != isUnused && off >= framesOffset {
-							silent++
-						}
-					}
-				}
-				t.Logf("%d flips: Open refuses %d, GetLog tells of %d, %d are without effect", count[openRefuses]+
-					count[entryIsTold]+count[allRight], count[openRefuses], count[entryIsTold], count[allRight])
-				if !closed && path == tailPath && silent > 0 {
-					t.Errorf("%d flips in frames that have to be read were not noticed", silent)
-				}
-			})
+			im.flipBehind(c)
+			c.report(t)
+		})
+	}
+}
+
+// flipEach is of how many bytes one is flipped in the short form.
+const flipEach = 11
+
+// flipSegment flips bits of a segment up to its last frame's end. whole has each spot's first byte flipped at all bits.
+func (im *image) flipSegment(t *testing.T, c *trials, path string, whole bool, shift int) {
+	seen := make(map[spot]bool)
+	for off, at := range im.spots(t, path) {
+		first := whole && !seen[at]
+		seen[at] = true
+		if off/8%thin != 0 { // all bits of some bytes, every bit at some
+			continue
+		}
+		for bit := range 8 {
+			if !*flipsAll && !first && ((off+shift)%flipEach != 0 || bit != (off/flipEach+shift)%8) {
+				continue
+			}
+			mem := im.mem.Clone()
+			mem.Flip(path, int64(off), 1<<bit)
+			got := c.add(im, mem, "bit %d of byte %d of %s", bit, off, path)
+			// Where frames have to be read, nothing in them may be passed over.
+			if got == allRight && path == im.tail && im.ending == isLeft && at.kind != isPadding && off >= framesOffset {
+				t.Errorf("bit %d of byte %d of %s was not noticed", bit, off, path)
+			}
 		}
 	}
+}
+
+// flipBehind flips bits of what is not used yet: zeros behind the last frame, and the segment that was prepared.
+func (im *image) flipBehind(c *trials) {
+	step := thin * 4093 // a prime, so that all kinds of places are met
+	if *flipsAll {
+		step = 97
+	}
+	for _, path := range im.segments() {
+		size := len(im.full.ReadFile(path))
+		for _, off := range []int{0, 1, 8, 39, 40, 41, 511, 512} {
+			im.flipFull(c, path, len(im.used(path))+off)
+		}
+		for off := len(im.used(path)); off < size; off += step / 4 {
+			im.flipFull(c, path, off)
+		}
+	}
+	for off := range headerBytes {
+		im.flipFull(c, im.next, off*thin%headerBytes)
+		im.flipFull(c, im.next, markerOffset+off*thin%headerBytes)
+	}
+	for off := framesOffset; off < minSegmentBytes; off += step * 2 {
+		im.flipFull(c, im.next, off)
+	}
+}
+
+func (im *image) flipFull(c *trials, path string, off int) {
+	mem := im.full.Clone()
+	mem.Flip(path, int64(off), 1<<(off/3%8))
+	c.add(im, mem, "bit %d of byte %d of %s", off/3%8, off, path)
 }
 
 // sector returns where a sector of a damaged file begins.
 func sector(i int) int64 { return int64(i) * sectorBytes }
 
-// indistinguishable returns the states that remain when sectors of the tail of a log that was not closed are as they were
-// before anything was written there: frames that were never acknowledged look like that. A sector tells of nothing that is behind
-// it unless a frame begins there.
-func (im *image) indistinguishable(zeroed ...int) (allowed []*model) {
-	if im.closed {
-		return nil
-	}
-	lost := func(off int64) bool { return slices.Contains(zeroed, int(off/sectorBytes)) }
-	for i := len(im.starts) - 1; i > 0; i-- {
-		touched := false
-		for off := im.starts[i]; off < im.ends[i]; off = roundDown(off, sectorBytes) + sectorBytes {
-			touched = touched || lost(off)
-		}
-		if touched {
-			allowed = append(allowed, im.states[i-1])
-		}
-		if !lost(im.starts[i]) {
-			break // its header says that everything before it was written
-		}
-	}
-	return allowed
+// place of a sector.
+type sectorPlace struct {
+	path string
+	i    int
 }
 
-// TestLostSectors has each sector of a log become zeros, and pairs of sectors change places.
+func (p sectorPlace) in(files map[string][]byte) []byte {
+	return files[p.path][sector(p.i):sector(p.i+1)]
+}
+
+// sectors returns the sectors of all segments that hold something, and two of zeros behind them.
+func (im *image) sectors() (places []sectorPlace) {
+	for _, path := range append(im.segments(), im.next) {
+		n := (len(im.used(path))+sectorBytes-1)/sectorBytes + 2
+		for i := range n {
+			places = append(places, sectorPlace{path, i})
+		}
+	}
+	return places
+}
+
+// contents returns what is in all segments.
+func (im *image) contents() map[string][]byte {
+	files := make(map[string][]byte)
+	for _, path := range append(im.segments(), im.next) {
+		files[path] = im.full.ReadFile(path)
+	}
+	return files
+}
+
+// TestLostSectors has each sector of a log become zeros, and each two sectors of it change places, also those of two files.
 func TestLostSectors(t *testing.T) {
-	for _, closed := range []bool{false, true} {
-		im := newImage(t, closed)
-		for _, path := range []string{sealedPath, tailPath} {
-			data := im.mem.ReadFile(path)
-			sectors := (len(bytes.TrimRight(data, "\x00")) + sectorBytes) / sectorBytes
-			for a := range sectors {
-				for b := a; b < sectors; b++ {
-					if a%8 != 0 && b < framesOffset/sectorBytes || b != a && (a+b)%3 != 0 {
-						continue // there are only zeros, or it is one pair too many
+	for n, kind := range imageKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			im := newImage(t, kind)
+			c := &trials{name: "sectors: " + kind.name}
+			files, places := im.contents(), im.sectors()
+			for i, a := range places {
+				for k, b := range places[i:] {
+					if !*flipsAll && k > 0 && (i*7+k+n)%(11*thin) != 0 {
+						continue
 					}
-					damaged := bytes.Clone(data)
-					what := fmt.Sprintf("sectors %d and %d have changed places", a, b)
-					if a == b {
-						what = fmt.Sprintf("sector %d is lost", a)
-						clear(damaged[sector(a):sector(a+1)])
-					} else {
-						copy(damaged[sector(a):sector(a+1)], data[sector(b):])
-						copy(damaged[sector(b):sector(b+1)], data[sector(a):])
+					if isZero(a.in(files)) && isZero(b.in(files)) {
+						continue
 					}
-					mem := im.mem.Clone()
-					mem.WriteFile(path, damaged)
-					var zeroed []int
-					for _, i := range []int{a, b} {
-						if path == tailPath && isZero(damaged[sector(i):sector(i+1)]) {
-							zeroed = append(zeroed, i)
+					mem := im.full.Clone()
+					if k == 0 {
+						im.overwrite(mem, a.path, sector(a.i), zeroBlock[:sectorBytes])
+						if got := c.add(im, mem, "sector %d of %s is lost", a.i, a.path); got == allRight && a.i == 0 && a.path != im.next {
+							t.Errorf("the header of %s is lost, and nobody tells", a.path)
 						}
+						continue
 					}
-					allowed := im.indistinguishable(zeroed...)
-					if got, err := im.look(mem, allowed); err != nil {
-						t.Fatalf("closed %v, %s, %s: %v", closed, path, what, err)
-					} else if got == allRight && a == b && a == 0 {
-						t.Errorf("closed %v, %s: the header is lost, and nobody tells", closed, path)
-					}
+					im.overwrite(mem, a.path, sector(a.i), b.in(files))
+					im.overwrite(mem, b.path, sector(b.i), a.in(files))
+					c.add(im, mem, "sectors %d of %s and %d of %s have changed places", a.i, a.path, b.i, b.path)
 				}
 			}
+			c.report(t)
+		})
+	}
+}
+
+// overwrite changes bytes of a file.
+func (im *image) overwrite(mem *vfs.Mem, path string, off int64, b []byte) {
+	was := im.full.ReadFile(path)
+	for i, c := range b {
+		if at := off + int64(i); at < int64(len(was)) && c != was[at] {
+			mem.Flip(path, at, c^was[at])
 		}
+	}
+}
+
+// TestDamagedBursts damages more than one byte at once: short runs, and up to eight sectors, which become zeros, noise, or what
+// is elsewhere in the log.
+func TestDamagedBursts(t *testing.T) {
+	for n, kind := range imageKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			im := newImage(t, kind)
+			c := &trials{name: "bursts: " + kind.name}
+			files, paths := im.contents(), append(im.segments(), im.next)
+			count := 240 / thin
+			if *flipsAll {
+				count = 20_000
+			}
+			for seed := range count {
+				rng := oracle.Random(uint64(n*1_000_000 + seed))
+				path := paths[rng.IntN(len(paths))]
+				off, size := rng.IntN(len(im.used(path))), 2+rng.IntN(63)
+				if rng.IntN(2) == 0 {
+					off, size = off/sectorBytes*sectorBytes, (1+rng.IntN(8))*sectorBytes
+				}
+				b, what := make([]byte, size), "zeros"
+				switch from := paths[rng.IntN(len(paths))]; rng.IntN(3) {
+				case 0:
+				case 1:
+					what = "noise"
+					for i := range b {
+						b[i] = byte(rng.Uint32())
+					}
+				default:
+					at := rng.IntN(len(im.used(from)))
+					if size >= sectorBytes {
+						at = at / sectorBytes * sectorBytes
+					}
+					copy(b, files[from][at:])
+					what = fmt.Sprintf("a copy of %s from %d on", from, at)
+				}
+				mem := im.full.Clone()
+				im.overwrite(mem, path, int64(off), b)
+				c.add(im, mem, "seed %d: %d bytes at %d of %s are %s", seed, size, off, path, what)
+			}
+			c.report(t)
+		})
 	}
 }
 
 // TestLostEnd has all become zeros from a frame of the tail on. Who has closed the log knows how long it was; otherwise it
-// looks as if it had ended there.
+// looks as if it had ended there. Zeros from any other place on are told.
 func TestLostEnd(t *testing.T) {
-	for _, closed := range []bool{false, true} {
-		im := newImage(t, closed)
-		for i := 1; i < len(im.starts); i++ {
-			data := im.mem.ReadFile(tailPath)
-			clear(data[im.starts[i]:])
-			mem := im.mem.Clone()
-			mem.WriteFile(tailPath, data)
-			got, err := im.look(mem, im.states[i-1:i])
-			if want := map[bool]outcome{false: isShorter, true: openRefuses}[closed]; err != nil || got != want {
-				t.Errorf("closed %v, frame %d and all behind it are lost: outcome %d, %v", closed, i, got, err)
+	for _, kind := range imageKinds {
+		im := newImage(t, kind)
+		c := &trials{name: "lost ends: " + kind.name}
+		for i, start := range im.starts {
+			if i == 0 {
+				continue
+			}
+			for _, from := range []int64{start, start + 1, start + 39, start + frameHeaderBytes, start + frameHeaderBytes + 9,
+				roundUp(start, sectorBytes), roundUp(start, sectorBytes) + 1, roundUp(start, blockBytes)} {
+				mem := im.full.Clone()
+				im.overwrite(mem, im.tail, from, make([]byte, len(im.data)-int(from)))
+				got := c.add(im, mem, "%s is lost from %d on", im.tail, from)
+				want := openRefuses
+				if kind.ending != isClosed && i > im.floor {
+					want = isShorter
+				}
+				if from == start && got != want {
+					t.Errorf("%s: all from frame %d on is lost: outcome %d, should be %d", kind.name, i, got, want)
+				}
 			}
 		}
+		c.report(t)
 	}
 }
 
-// TestShorterFiles cuts files off, and takes them away.
+// TestShorterFiles cuts files off: at each block, around each frame, and at some other places.
 func TestShorterFiles(t *testing.T) {
-	for _, closed := range []bool{false, true} {
-		im := newImage(t, closed)
-		for _, path := range []string{sealedPath, tailPath} {
-			size := len(im.mem.ReadFile(path))
-			for _, keep := range []int{0, 1, headerBytes, markerOffset, framesOffset, framesOffset + 100, size / 2, size - blockBytes, size - 1} {
-				mem := im.mem.Clone()
-				mem.WriteFile(path, im.mem.ReadFile(path)[:keep])
-				im.expectTold(t, mem, fmt.Sprintf("closed %v, %s ends at %d", closed, path, keep))
+	for _, kind := range imageKinds {
+		im := newImage(t, kind)
+		c := &trials{name: "shorter files: " + kind.name}
+		for _, path := range append(im.segments(), im.next) {
+			data := im.full.ReadFile(path)
+			keeps := []int64{0, 1, headerBytes, markerOffset + markerBytes, framesOffset + 100, int64(len(data)) - 1}
+			for at := int64(0); at < int64(len(data)); at += blockBytes {
+				if path != im.next || at < 4*blockBytes || *flipsAll {
+					keeps = append(keeps, at)
+				}
 			}
-			mem := im.mem.Clone()
-			must(t, mem.Remove(path))
-			im.expectTold(t, mem, fmt.Sprintf("closed %v, %s is missing", closed, path))
-			mem = im.mem.Clone()
-			must(t, mem.Rename(path, segmentPath(dataDir, 7)))
-			im.expectTold(t, mem, fmt.Sprintf("closed %v, %s was renamed", closed, path))
-			mem = im.mem.Clone()
-			mem.WriteFile(path, newImage(t, closed).mem.ReadFile(path))
-			im.expectTold(t, mem, fmt.Sprintf("closed %v, %s is that of another log", closed, path))
+			for i, start := range im.starts {
+				if path == im.tail {
+					keeps = append(keeps, start-1, start, start+1, im.ends[i])
+				}
+			}
+			for _, keep := range keeps {
+				mem := im.full.Clone()
+				mem.WriteFile(path, data[:keep])
+				if got := c.add(im, mem, "%s ends at %d", path, keep); got == allRight || got == isShorter {
+					t.Errorf("%s: %s ends at %d, and nobody tells", kind.name, path, keep)
+				}
+			}
 		}
+		c.report(t)
 	}
 }
 
-func (im *image) expectTold(t *testing.T, mem *vfs.Mem, what string) {
-	t.Helper()
-	got, err := im.look(mem, nil)
-	if err != nil {
-		t.Errorf("%s: %v", what, err)
-	}
-	if got == allRight {
-		t.Errorf("%s, and nobody tells", what)
+// TestMissingFiles takes files away, empties them, and gives them the names and contents of others.
+func TestMissingFiles(t *testing.T) {
+	for _, kind := range imageKinds {
+		im := newImage(t, kind)
+		other := newImage(t, kind)
+		c := &trials{name: "missing files: " + kind.name}
+		for _, path := range im.files() {
+			harmless := path == im.lock || path == im.next
+			try := func(what string, change func(mem *vfs.Mem)) {
+				mem := im.full.Clone()
+				change(mem)
+				if got := c.add(im, mem, "%s %s", path, what); !harmless && (got == allRight || got == isShorter) {
+					t.Errorf("%s: %s %s, and nobody tells", kind.name, path, what)
+				}
+			}
+			try("is missing", func(mem *vfs.Mem) { must(t, mem.Remove(path)) })
+			try("is empty", func(mem *vfs.Mem) { mem.WriteFile(path, nil) })
+			if !kind.single { // with nothing beside it to tell
+				try("is that of another log", func(mem *vfs.Mem) { mem.WriteFile(path, other.full.ReadFile(path)) })
+			}
+			for _, name := range []string{nextName, "0000000000000004.wal", "0000000000000007.wal", "ffffffffffffffff.wal", "lost"} {
+				try("is now "+name, func(mem *vfs.Mem) { must(t, mem.Rename(path, dataDir+"/"+name)) })
+			}
+			for _, to := range im.files() {
+				if to == path {
+					continue
+				}
+				harmless = (path == im.lock || path == im.next) && (to == im.lock || to == im.next)
+				try("has replaced "+to, func(mem *vfs.Mem) { must(t, mem.Rename(path, to)) })
+				try("and "+to+" are exchanged", func(mem *vfs.Mem) {
+					mem.WriteFile(path, im.full.ReadFile(to))
+					mem.WriteFile(to, im.full.ReadFile(path))
+				})
+				harmless = to == im.lock || to == im.next
+				try("was copied to "+to, func(mem *vfs.Mem) { mem.WriteFile(to, im.full.ReadFile(path)) })
+				harmless = path == im.lock || path == im.next
+			}
+		}
+		c.report(t)
 	}
 }
 
@@ -467,8 +391,8 @@ func TestDamagedOverwrite(t *testing.T) {
 		for range 2 { // the second time there is an index
 			s := openMem(t, damaged)
 			told, err := compare(s, l.model)
-			if err != nil || told == 0 {
-				t.Errorf("field %d: %d entries are told to be damaged: %v", field, told, err)
+			if err != nil || len(told) == 0 {
+				t.Errorf("field %d: %d entries are told to be damaged: %v", field, len(told), err)
 			}
 			must(t, s.Close())
 		}
