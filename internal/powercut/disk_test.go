@@ -95,7 +95,7 @@ func TestDiskModel(t *testing.T) {
 	const size = 16 * pageBytes
 	s := chosen(t)
 	rng := oracle.Random(s)
-	for range 200 {
+	for range 100 / thin {
 		d, model := NewDisk(size), newSlow(size)
 		for range 1 + rng.IntN(60) {
 			off := rng.Int64N(size/SectorBytes) * SectorBytes

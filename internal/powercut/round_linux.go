@@ -84,9 +84,10 @@ func (t *trial) round(ctx context.Context, cuts bool) (report, error) {
 	})
 	t.server.disk.Store(r.disk)
 	// Should a request stay without an answer, then the kernel waits for ever, and so does everybody who waits for the kernel.
-	watchdog := time.AfterFunc(maxRound, func() { _ = unix.Unmount(t.server.dir, unix.MNT_FORCE) })
+	watchdog := time.AfterFunc(maxRound, t.server.abort)
 	defer watchdog.Stop()
 	p, err := r.run(ctx)
+	r.disk.setHook(nil)
 	if !watchdog.Stop() {
 		err = errors.Join(fmt.Errorf("the round did not end within %v", maxRound), err)
 	}

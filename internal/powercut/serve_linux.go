@@ -63,6 +63,10 @@ func serve(dir string, bytes int64) (*server, error) {
 // path returns where the disk is.
 func (s *server) path() string { return filepath.Join(s.dir, diskName) }
 
+// abort ends all requests that wait for an answer, and all later ones, with an error. Who waits for the kernel to get an answer can
+// not be ended in another way.
+func (s *server) abort() { _ = unix.Unmount(s.dir, unix.MNT_FORCE) } // it aborts although the file is open, and then says so
+
 // close ends it, when nobody has the file open.
 func (s *server) close() error {
 	if err := unix.Unmount(s.dir, 0); err != nil {
