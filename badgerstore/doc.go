@@ -12,9 +12,9 @@
 //
 // # Guarantees
 //
-// [Store] keeps every promise of [ballast.Store]. Writes are always synced; what badger v4.9 leaves
-// out is added: the names of new files are synced before a write is acknowledged, and a failed sync of
-// the value log, which badger only logs, fails the store.
+// [Store] keeps every promise of [ballast.Store]. Writes are synced, unless Options.NoSync is set; what
+// badger v4.9 leaves out is added: the names of new files are synced before a write is acknowledged, and
+// a failed sync of the value log, which badger only logs, fails the store.
 //
 // A batch that fits a transaction of badger is one transaction: 2.4 MiB with the default options, of
 // which an entry of 32 KiB or more takes 45 bytes, so that the largest batch that raft makes by

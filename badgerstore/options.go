@@ -39,6 +39,10 @@ type Options struct {
 	// It takes a shared lock: many readers, but none beside a writer. Not on Windows.
 	ReadOnly bool
 
+	// NoSync leaves out the sync of every write, as raft-badger does, so that a power cut may lose what was acknowledged, votes
+	// too. For a directory that can be filled again, and to compare.
+	NoSync bool
+
 	// MaxEntryBytes limits Data and Extensions of an entry together, in bytes. 0 stands for
 	// ballast.DefaultMaxEntryBytes; at most 512 MiB.
 	MaxEntryBytes int
@@ -113,7 +117,7 @@ func (o *Options) withDefaults() (Options, error) {
 // badgerOptions returns badger's options for dir.
 func (o *Options) badgerOptions(dir string, log badger.Logger) (badger.Options, error) {
 	b := badger.DefaultOptions(dir)
-	b.SyncWrites = true
+	b.SyncWrites = !o.NoSync
 	b.ReadOnly = o.ReadOnly
 	b.Logger = log
 	b.Compression = map[Compression]options.CompressionType{
@@ -149,7 +153,7 @@ func (o *Options) badgerOptions(dir string, log badger.Logger) (badger.Options, 
 func checkKept(want, got *badger.Options) error {
 	var name string
 	switch {
-	case !got.SyncWrites:
+	case got.SyncWrites != want.SyncWrites:
 		name = "SyncWrites"
 	case got.Dir != want.Dir:
 		name = "Dir"

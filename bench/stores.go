@@ -3,28 +3,20 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	raftwal "github.com/hashicorp/raft-wal"
 
+	"github.com/raft-ballast/ballast/bench/internal/peers"
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/wal"
 )
 
 // store is what all of them have in common.
-type store interface {
-	raft.LogStore
-	raft.StableStore
-	io.Closer
-}
+type store = peers.Store
 
 // options are what some figures ask of a store. The zero value is what its users get.
 type options struct {
@@ -66,42 +58,9 @@ type inmem struct{ *raft.InmemStore }
 
 func (inmem) Close() error { return nil }
 
-func openRaftWAL(dir string, o options) (store, error) {
-	w, err := raftwal.Open(dir, raftwal.WithSegmentSize(o.segmentBytes), raftwal.WithLogger(hclog.NewNullLogger()))
-	if err != nil {
-		return nil, err
-	}
-	return rotated{w}, nil
-}
+func openRaftWAL(dir string, o options) (store, error) { return peers.OpenRaftWAL(dir, o.segmentBytes) }
 
-// rotated lets a rotation in progress end before Close: raft-wal v0.4.2, closed after the append that seals a segment and before
-// the next one is there, takes no append any more. A deletion of nothing waits for the rotation.
-type rotated struct{ *raftwal.WAL }
-
-func (r rotated) Close() error {
-	if err := r.DeleteRange(math.MaxUint64, math.MaxUint64); err != nil {
-		return err
-	}
-	return r.WAL.Close()
-}
-
-func openRaftBoltDB(dir string, o options) (store, error) {
-	s, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, "raft.db"), NoSync: o.noSync})
-	if err != nil {
-		return nil, err
-	}
-	return synced{s}, nil
-}
-
-// synced makes what was written without a sync durable at the end.
-type synced struct{ *raftboltdb.BoltStore }
-
-func (s synced) Close() error {
-	if err := s.Sync(); err != nil {
-		return err
-	}
-	return s.BoltStore.Close()
-}
+func openRaftBoltDB(dir string, o options) (store, error) { return peers.OpenRaftBoltDB(dir, o.noSync) }
 
 // each returns the stores of these names that take part.
 func (e *env) each(names ...string) []kind {

@@ -13,7 +13,7 @@ import (
 func TestWorkload(t *testing.T) {
 	for _, w := range []Workload{
 		{Seed: 1, MaxBytes: 1000},
-		{Seed: 2, MaxBytes: 1000, NoGaps: true, NoMiddleDeletes: true},
+		{Seed: 2, MaxBytes: 1000, NoGaps: true, NoMiddleDeletes: true, NoOverwrites: true},
 		{Seed: 3, MaxBytes: 1000, Plain: true},
 	} {
 		s, m := memstore.New(), NewModel()
@@ -28,6 +28,8 @@ func TestWorkload(t *testing.T) {
 				kind = "middle"
 			} else if kind == "Sto" && last > 0 && c.Logs[0].Index > last+1 {
 				kind = "gap"
+			} else if kind == "Sto" && c.Logs[0].Index <= last {
+				kind = "overwrite"
 			}
 			kinds[kind]++
 			if err := c.Do(s); err != nil {
@@ -39,7 +41,7 @@ func TestWorkload(t *testing.T) {
 			t.Errorf("seed %d: %v", w.Seed, err)
 		}
 		// Behind an empty log there is no gap.
-		if (kinds["gap"] > 0) == w.NoGaps || (kinds["middle"] > 0) == w.NoMiddleDeletes || kinds["Set"] == 0 || kinds["Del"] == 0 {
+		if (kinds["gap"] > 0) == w.NoGaps || (kinds["middle"] > 0) == w.NoMiddleDeletes || (kinds["overwrite"] > 0) == w.NoOverwrites || kinds["Set"] == 0 || kinds["Del"] == 0 {
 			t.Errorf("seed %d: %v", w.Seed, kinds)
 		}
 	}

@@ -59,6 +59,7 @@ type Workload struct {
 	// For stores that are not ours.
 	NoGaps          bool // between entries
 	NoMiddleDeletes bool
+	NoOverwrites    bool // of entries that are there
 	Plain           bool // Data is never empty, there are no Extensions and no AppendedAt
 }
 
@@ -86,7 +87,7 @@ func (w Workload) Call(i uint64, m *Model) Call {
 		return w.put(rng, 1+rng.Uint64N(3)*1000, 1, 100)
 	case last == 0:
 		return w.put(rng, 1+rng.Uint64N(3), 1, 100)
-	case kind == 5: // an overwrite, with what follows it left as it is
+	case kind == 5 && !w.NoOverwrites: // an overwrite, with what follows it left as it is
 		return w.put(rng, within()+1, 1+rng.IntN(4), rng.IntN(w.MaxBytes/10))
 	case kind == 6: // a conflict with the leader
 		return Call{Low: within() + 1, High: last}
