@@ -3,6 +3,7 @@
 //
 //	go run ./internal/mutants                 all of them; stops at the first tier that catches a fault
 //	go run ./internal/mutants -only 'sync'    those whose names match
+//	go run ./internal/mutants -tier crash     what this tier catches
 //	go run ./internal/mutants -all            every tier, whether one has caught the fault or not
 //	go run ./internal/mutants -json           the outcome for a program
 //

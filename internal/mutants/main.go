@@ -29,7 +29,8 @@ type outcome struct {
 // campaign is one run of the command.
 type campaign struct {
 	runner
-	all      bool // tiers, not only up to the first that catches
+	tiers    *regexp.Regexp // of the names of those that are run
+	all      bool           // tiers, not only up to the first that catches
 	progress io.Writer
 	binaries map[string]string // without a fault, by package
 	sound    map[string]error  // what each tier said without a fault
@@ -37,12 +38,13 @@ type campaign struct {
 
 func main() {
 	only := flag.String("only", "", "`expression` for the names of the faults to try")
+	tier := flag.String("tier", "", "`expression` for the names of the tiers to run")
 	all := flag.Bool("all", false, "run every tier, also when one has caught the fault")
 	asJSON := flag.Bool("json", false, "print the outcome as JSON")
 	timeout := flag.Duration("timeout", 3*time.Minute, "what a tier may take; a fault that makes it hang is caught then")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code, err := run(ctx, *only, *all, *asJSON, *timeout)
+	code, err := run(ctx, *only, *tier, *all, *asJSON, *timeout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -52,8 +54,12 @@ func main() {
 }
 
 // run tries the faults and prints what became of them.
-func run(ctx context.Context, only string, all, asJSON bool, timeout time.Duration) (code int, err error) {
+func run(ctx context.Context, only, tier string, all, asJSON bool, timeout time.Duration) (code int, err error) {
 	mutants, err := chosen(only)
+	if err != nil {
+		return 2, err
+	}
+	tierNames, err := regexp.Compile(tier)
 	if err != nil {
 		return 2, err
 	}
@@ -66,7 +72,7 @@ func run(ctx context.Context, only string, all, asJSON bool, timeout time.Durati
 		return 2, err
 	}
 	defer os.RemoveAll(dir)
-	c := &campaign{runner: runner{root: root, dir: dir, timeout: timeout}, all: all, progress: os.Stderr,
+	c := &campaign{runner: runner{root: root, dir: dir, timeout: timeout}, tiers: tierNames, all: all, progress: os.Stderr,
 		binaries: make(map[string]string), sound: make(map[string]error)}
 	if err := c.checkTiers(ctx, mutants); err != nil {
 		return 2, err
@@ -110,11 +116,19 @@ func chosen(only string) ([]mutant, error) {
 	return some, nil
 }
 
+// skips says why a tier is not run, "" when it is.
+func (c *campaign) skips(t *tier) string {
+	if !c.tiers.MatchString(t.name) {
+		return "the tier " + t.name + " is not asked for"
+	}
+	return t.missing()
+}
+
 // checkTiers runs each tier that is needed on the source as it is.
 func (c *campaign) checkTiers(ctx context.Context, mutants []mutant) error {
 	for i := range mutants {
 		for _, t := range mutants[i].tiersOf() {
-			if _, done := c.sound[t.name]; done || t.missing() != "" {
+			if _, done := c.sound[t.name]; done || c.skips(&t) != "" {
 				continue
 			}
 			start := time.Now()
@@ -168,10 +182,10 @@ func (c *campaign) try(ctx context.Context, m *mutant) outcome {
 	if err != nil {
 		return fail(err)
 	}
-	pkg, bin := "", ""
+	pkg, bin, skipped := "", "", ""
 	for _, t := range m.tiersOf() {
-		if why := t.missing(); why != "" {
-			o.NotTried = why
+		if why := c.skips(&t); why != "" {
+			skipped = why
 			continue
 		}
 		if t.pkg != pkg {
@@ -190,6 +204,9 @@ func (c *campaign) try(ctx context.Context, m *mutant) outcome {
 				break
 			}
 		}
+	}
+	if pkg == "" {
+		o.NotTried = skipped
 	}
 	return o
 }
@@ -253,7 +270,7 @@ func printTable(w io.Writer, outcomes []outcome) error {
 			by = "error"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", by, test, o.Fault)
-		if o.NotTried == "" || len(o.Caught) > 0 {
+		if o.NotTried == "" {
 			tried++
 		}
 		if len(o.Caught) > 0 {

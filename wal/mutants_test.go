@@ -1,0 +1,206 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// TestSharedFrameFails: calls that wait become one frame, and that cannot be written. Each of them is told, not only the
+// one that writes for all, and nothing that they asked for is visible.
+func TestSharedFrameFails(t *testing.T) {
+	const calls = 9
+	w := newSlowWrites()
+	s := w.open(t, 1<<20)
+	w.hold = func() {
+		untilWaiting(s, calls)
+		w.mem.SetHook(func(c *vfs.Call) error { // from the next write on
+			if c.Op == vfs.OpWrite && c.Path == w.path {
+				return syscall.EIO
+			}
+			return nil
+		})
+	}
+	errs := make([]error, calls)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.StoreLog(oracle.EntryOf(100, nil)); err != nil {
+			t.Error(err)
+		}
+	})
+	for leading := false; !leading; runtime.Gosched() {
+		s.j.queue.mu.Lock()
+		leading = s.j.queue.leading
+		s.j.queue.mu.Unlock()
+	}
+	for i := range calls {
+		wg.Go(func() {
+			switch i % 3 {
+			case 0:
+				errs[i] = s.StoreLog(oracle.EntryOf(uint64(200+i), nil))
+			case 1:
+				errs[i] = s.Set(fmt.Append(nil, i), nil)
+			case 2:
+				errs[i] = s.DeleteRange(1, 1)
+			}
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if !errors.Is(err, syscall.EIO) {
+			t.Errorf("call %d returns %v, and its frame was not written", i, err)
+		}
+	}
+	got, err := oracle.Read(s)
+	must(t, err)
+	if indexes := got.Indexes(); !slices.Equal(indexes, []uint64{1, 100}) || len(got.Stable) != 0 {
+		t.Errorf("none of it was written, and there is %s with %d values", got, len(got.Stable))
+	}
+	_ = s.Close() // a log that failed
+}
+
+// TestGroupsAreApart: two raft groups in one log have entries of the same indexes and values of the same keys. What one does
+// leaves the other as it is, whatever the log is opened from: its frames, a checkpoint, or the indexes of older segments.
+func TestGroupsAreApart(t *testing.T) {
+	l := newTestLog(t, vfs.NewMem(), 1)
+	other := l.inGroup(7)
+	check := func() {
+		t.Helper()
+		l.check()
+		other.check()
+	}
+	reopen := func(leave func()) {
+		t.Helper()
+		leave()
+		l.open()
+		other.Store = l.inGroup(7).Store
+		check()
+	}
+	fill := func() {
+		t.Helper()
+		for i := range uint64(3) {
+			first := l.model.Last()
+			l.put(first+1, oracle.EntryOf(first+1, []byte("of group 0")))
+			other.put(first+2, oracle.EntryOf(first+1, []byte("of group 7")), oracle.EntryOf(first+2, nil))
+			l.put(first, oracle.EntryOf(first+2, nil))
+			l.set("CurrentTerm", fmt.Sprint(first))
+			other.set("CurrentTerm", fmt.Sprint(i))
+		}
+		other.remove(other.model.Last(), other.model.Last())
+		l.remove(l.model.First(), l.model.First())
+		check()
+	}
+	fill()
+	reopen(l.abandon)
+	fill()
+	reopen(l.close)
+	fill()
+	l.rotate()
+	reopen(l.abandon)
+	fill()
+	l.rotate()
+	reopen(l.close)
+	other.remove(0, other.model.Last())
+	reopen(l.abandon)
+}
+
+// TestFailedZeros: a segment is used again, and the zeros that are to be written over what it held are not. Blocks like these
+// may not be taken for zero: then a frame that the power cuts off would seem to be damaged.
+func TestFailedZeros(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.rotate()
+	l.rotate()
+	failures := 0
+	mem.SetHook(func(c *vfs.Call) error {
+		if c.Op != vfs.OpWrite || filepath.Base(c.Path) != nextName || c.Off < framesOffset {
+			return nil
+		}
+		failures++
+		return syscall.EIO
+	})
+	l.remove(1, l.model.Last()-1)
+	mem.SetHook(nil)
+	if failures == 0 {
+		t.Fatal("nothing was used again")
+	}
+	var cuts []*vfs.Mem
+	for range 2 {
+		l.rotate()
+		for range 4 {
+			before := l.model.Clone()
+			cuts = cuts[:0]
+			mem.SetHook(func(c *vfs.Call) error {
+				if c.Path == l.j.tail.path {
+					cuts = append(cuts, c.Cut())
+				}
+				return nil
+			})
+			l.fill(4, 20<<10)
+			mem.SetHook(nil)
+			for i, cut := range cuts {
+				for seed := range uint64(4) {
+					checkEither(t, cut.Crash(4*uint64(i)+seed), before, l.model)
+				}
+			}
+		}
+	}
+}
+
+// TestCutFirstFrame: the power is cut during the first frame of a segment, and again at each step of the opening that
+// makes the segment anew, which still has what there is of that frame in it.
+func TestCutFirstFrame(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.rotate()
+	next := segmentPath(dataDir, l.j.tail.number+1)
+	var first *vfs.Mem
+	mem.SetHook(func(c *vfs.Call) error {
+		if c.Op == vfs.OpWrite && c.Path == next && c.Off == framesOffset {
+			first = c.Cut()
+		}
+		return nil
+	})
+	before := l.model
+	for first == nil {
+		before = l.model.Clone()
+		l.fill(16, 4<<10)
+	}
+	for seed := range uint64(1 + 3/thin) {
+		checkRecovery(t, first.Crash(seed), before, l.model)
+	}
+}
+
+// TestFrameLength: the checksum of a frame's header matches, and the frame cannot be that long. That is damage, whoever made it.
+func TestFrameLength(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.fill(3, 100)
+	seg, at := l.j.tail, l.j.writer.start
+	l.abandon()
+	whole := mem.ReadFile(seg.path)
+	h, ok := parseFrameHeader(whole[at:], seg.seed, at, seg.size)
+	if !ok {
+		t.Fatal("there is no frame")
+	}
+	for _, length := range []int64{-8, 0, frameHeaderBytes - 8, h.length + 4, seg.size - at + 8, 1 << 40, math.MaxInt64 &^ 7, math.MinInt64} {
+		data := bytes.Clone(whole)
+		h.length = length
+		putFrameHeader(data[at:], h, seg.seed, at)
+		mem.WriteFile(seg.path, data)
+		if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrCorrupt) {
+			t.Errorf("a frame of %d bytes: %v", length, err)
+		}
+	}
+}
