@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -474,7 +475,7 @@ func TestNoSpaceAtRotation(t *testing.T) {
 // countingFS counts the files that are open.
 type countingFS struct {
 	vfs.FS
-	open int
+	open atomic.Int64
 }
 
 type countingFile struct {
@@ -486,7 +487,7 @@ func (c *countingFS) count(f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.open++
+	c.open.Add(1)
 	return &countingFile{f, c}, nil
 }
 
@@ -495,7 +496,7 @@ func (c *countingFS) Open(path string) (vfs.File, error)     { return c.count(c.
 func (c *countingFS) OpenRead(path string) (vfs.File, error) { return c.count(c.FS.OpenRead(path)) }
 
 func (f *countingFile) Close() error {
-	f.fs.open--
+	f.fs.open.Add(-1)
 	return f.File.Close()
 }
 
@@ -511,14 +512,14 @@ func (l *faulty) reopen(models ...*model) {
 	l.t.Helper()
 	if l.Store != nil {
 		_ = l.Close() // whatever failed, nothing that was acknowledged is lost
-		if l.files.open != 0 {
-			l.t.Fatalf("%d files are open after Close", l.files.open)
+		if n := l.files.open.Load(); n != 0 {
+			l.t.Fatalf("%d files are open after Close", n)
 		}
 	}
 	s, err := Open(dataDir, l.opts)
 	if err != nil {
-		if l.files.open != 0 {
-			l.t.Fatalf("%d files are open after an Open that failed: %v", l.files.open, err)
+		if n := l.files.open.Load(); n != 0 {
+			l.t.Fatalf("%d files are open after an Open that failed: %v", n, err)
 		}
 		if s, err = Open(dataDir, l.opts); err != nil {
 			l.t.Fatalf("nothing fails any more, and yet: %v", err)

@@ -45,13 +45,27 @@ func (k *keeper) adopt() error {
 		return nil
 	}
 	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
-		return k.j.failed.Fail(fmt.Errorf("wal: syncing the name of a segment: %w", err))
+		_ = seg.rw.Close() // nothing was written
+		k.found = nil
+		return k.unnamed(seg.path, err)
 	}
 	k.syncs.Add(1)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.next, k.found = seg, nil
 	return nil
+}
+
+// unnamed is what becomes of a segment, prepared and not used yet, whose name could not be synced. After a want of space
+// it is made again, so that no sync is tried twice for the same name. After anything else nobody knows which names are there, so
+// the log takes no more writes.
+func (k *keeper) unnamed(path string, err error) error {
+	err = fmt.Errorf("wal: syncing the name of a segment: %w", err)
+	if !vfs.IsNoSpace(err) {
+		return k.j.failed.Fail(err)
+	}
+	_ = k.j.fs.Remove(path) // otherwise the next one replaces it
+	return noSpace(err)
 }
 
 // drop closes the file of the next segment, which holds nothing, and forgets it.
@@ -107,7 +121,7 @@ func (k *keeper) prepare(size int64) error {
 	}
 	tmp := filepath.Join(k.j.dir, nextName)
 	if err := k.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("wal: removing what an earlier attempt left: %w", err)
+		return noSpace(fmt.Errorf("wal: removing what an earlier attempt left: %w", err))
 	}
 	f, err := k.j.fs.Create(tmp)
 	if err != nil {
@@ -136,7 +150,7 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 	seg.rw = f
 	err := k.format(seg, whole)
 	if e := f.Close(); err == nil && e != nil { // no platform minds the renaming of a closed file
-		err = fmt.Errorf("wal: closing a segment: %w", e)
+		err = noSpace(fmt.Errorf("wal: closing a segment: %w", e))
 	}
 	if err != nil {
 		return err
@@ -153,7 +167,7 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 		return err
 	}
 	if seg.rw, err = k.j.fs.Open(seg.path); err != nil {
-		return fmt.Errorf("wal: opening a segment: %w", err)
+		return noSpace(fmt.Errorf("wal: opening a segment: %w", err))
 	}
 	k.mu.Lock()
 	k.next = seg
@@ -195,14 +209,13 @@ func (k *keeper) format(seg *segment, whole bool) error {
 	return nil
 }
 
-// rename gives a segment its name, durably. After a folder's sync has failed nobody knows which names are
-// there, so the log takes no more writes then.
+// rename gives a segment its name, durably.
 func (k *keeper) rename(from, to string) error {
 	if err := k.j.fs.Rename(from, to); err != nil {
 		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
 	}
 	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
-		return k.j.failed.Fail(fmt.Errorf("wal: syncing the name of a segment: %w", err))
+		return k.unnamed(to, err)
 	}
 	k.syncs.Add(1)
 	return nil
