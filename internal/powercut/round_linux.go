@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,8 @@ type round struct {
 	disk  *Disk
 	phase atomic.Int32
 	limit time.Duration // of work until the power is cut anyway
+	early time.Duration // of work until the kernel writes what it holds
+	syncs sync.WaitGroup
 
 	// The power is cut in one of the requests that the disk gets from the phase on, when until is 0. Both are for the disk's hook.
 	from  int32
@@ -117,6 +120,7 @@ func (r *round) choose() {
 	}
 	r.until = int(math.Exp(r.rng.Float64() * math.Log(float64(most))))
 	r.limit = time.Duration(1 + r.rng.Int64N(int64(maxWork)))
+	r.early = time.Duration(r.rng.Int64N(2 * int64(r.limit)))
 }
 
 // take cuts the power, with the disk's lock held.
@@ -167,7 +171,16 @@ func (r *round) run(ctx context.Context) (report, error) {
 	}
 	r.phase.Store(opening)
 	p, err := r.work(ctx)
+	r.syncs.Wait()
 	return p, errors.Join(err, m.Unmount())
+}
+
+// writeBack has the kernel write what it holds, which it would do by itself some seconds later. Of a store that does not sync all would be
+// lost otherwise, and never a part.
+func (r *round) writeBack() {
+	if fd, err := unix.Open(r.mountDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		_, _ = unix.Syncfs(fd), unix.Close(fd) // whether it succeeds is not what is tried
+	}
 }
 
 // work starts a child, and ends it after the cut.
@@ -225,6 +238,7 @@ func (r *round) work(ctx context.Context) (report, error) {
 func (r *round) watch(ctx context.Context, cmd *exec.Cmd, reports <-chan report) (p report, err error) {
 	timer := time.NewTimer(maxOpening)
 	defer timer.Stop()
+	var early <-chan time.Time
 	for {
 		select {
 		case q, ok := <-reports:
@@ -239,11 +253,14 @@ func (r *round) watch(ctx context.Context, cmd *exec.Cmd, reports <-chan report)
 			p = q
 			r.phase.Store(working)
 			timer.Reset(r.limit)
+			early = time.After(r.early)
 		case <-r.done:
 			if p.Outcome == "" {
 				r.result.InOpen++
 			}
 			return p, nil
+		case <-early:
+			r.syncs.Go(r.writeBack)
 		case <-timer.C:
 			if p.Outcome == "" {
 				_ = cmd.Process.Signal(unix.SIGQUIT) // it prints what it is waiting for
