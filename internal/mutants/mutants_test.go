@@ -129,7 +129,8 @@ func TestTiers(t *testing.T) {
 			}
 		}
 		for _, expression := range tier.run {
-			if !slices.ContainsFunc(names, regexp.MustCompile(expression).MatchString) {
+			name, _, _ := strings.Cut(expression, "/")
+			if !slices.ContainsFunc(names, regexp.MustCompile(name).MatchString) {
 				t.Errorf("tier %s: %s matches no test of %s", tier.name, expression, tier.pkg)
 			}
 		}

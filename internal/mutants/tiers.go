@@ -10,7 +10,7 @@ import (
 type tier struct {
 	name string
 	pkg  string   // as the go command takes it, relative to the module
-	run  []string // expressions for names of tests; each has to match one. Without any it is what no other tier of the package has
+	run  []string // expressions for names of tests, as go test takes them; each has to match one. Without any it is what no other tier of the package has
 	root bool     // only root can run it
 }
 
@@ -27,6 +27,7 @@ var tiers = []tier{
 	{name: "contract", pkg: "./wal", run: []string{"^TestConformance"}},
 	{name: "format", pkg: "./wal", run: []string{"^TestGolden", "^TestFormat", "^TestReleases", "^TestUnknown(Records|Kind)"}},
 	{name: "cases", pkg: "./wal"},
+	{name: "powercut", pkg: "./internal/powercut", run: []string{"^TestPowerCut$/./^wal$"}, root: true},
 }
 
 // defaultTiers are for a fault that does not say where it can be seen.
