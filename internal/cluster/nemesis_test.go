@@ -131,7 +131,11 @@ func (r *run) cutOffFollower(ctx context.Context) error {
 		return err
 	}
 	r.cut(around(follower)...)
-	if err := r.leaveBehind(ctx, follower, r.last(follower)); err != nil {
+	last, err := r.last(ctx, follower)
+	if err != nil {
+		return err
+	}
+	if err := r.leaveBehind(ctx, follower, last); err != nil {
 		return err
 	}
 	r.network.heal()
@@ -203,7 +207,10 @@ func (r *run) killFollower(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last := r.last(follower)
+	last, err := r.last(ctx, follower)
+	if err != nil {
+		return err
+	}
 	r.kill(follower)
 	if err := r.leaveBehind(ctx, follower, last); err != nil {
 		return err
@@ -276,7 +283,12 @@ func (r *run) fullDisk(ctx context.Context, id string, then func() error) error 
 		return err
 	}
 	r.count.fullDisks++
-	if err := await(ctx, "an append without space", func() bool { return r.procs.noSpace.Load() > before }); err != nil {
+	// A follower that was far behind already asks for a snapshot first, and has no space for that.
+	err := await(ctx, "a full disk to be noticed", func() bool {
+		at, err := r.ask(id)
+		return r.procs.noSpace.Load() > before || err == nil && r.isBehind(id, at.Last)
+	})
+	if err != nil {
 		return err
 	}
 	if err := then(); err != nil {
@@ -304,30 +316,42 @@ func (r *run) leader(ctx context.Context, among ...string) (id string, err error
 func (r *run) leaderNow(among ...string) (id string) {
 	term := uint64(0)
 	for _, peer := range among {
-		got, err := once(r.procs.addr(peer), request{What: ask})
-		if err == nil && got.Status.Leader && got.Status.Term > term {
-			id, term = peer, got.Status.Term
+		if at, err := r.ask(peer); err == nil && at.Leader && at.Term > term {
+			id, term = peer, at.Term
 		}
 	}
 	return id
 }
 
-// last returns the end of a peer's log, 0 when it does not answer.
-func (r *run) last(id string) uint64 {
-	got, _ := once(r.procs.addr(id), request{What: ask})
-	return got.Status.Last
+// last returns the end of a peer's log.
+func (r *run) last(ctx context.Context, id string) (last uint64, err error) {
+	err = await(ctx, "an answer of "+id, func() bool {
+		got, err := r.ask(id)
+		last = got.Last
+		return err == nil
+	})
+	return last, err
 }
 
-// leaveBehind waits until the leader's log begins behind what a peer has, so that only a snapshot brings that back.
+// ask asks a peer where it is.
+func (r *run) ask(id string) (status, error) {
+	got, err := once(r.procs.addr(id), request{What: ask})
+	return got.Status, err
+}
+
+// leaveBehind waits until only a snapshot brings a peer back whose log has this end.
 func (r *run) leaveBehind(ctx context.Context, id string, last uint64) error {
-	return await(ctx, "a compaction of the leader's log", func() bool {
-		leader := r.leaderNow(without(id)...)
-		if leader == "" {
-			return false
-		}
-		got, err := once(r.procs.addr(leader), request{What: ask})
-		return err == nil && got.Status.First > last+1
-	})
+	return await(ctx, "a compaction of the leader's log", func() bool { return r.isBehind(id, last) })
+}
+
+// isBehind reports whether another peer leads whose log begins behind the end of this one's.
+func (r *run) isBehind(id string, last uint64) bool {
+	leader := r.leaderNow(without(id)...)
+	if leader == "" {
+		return false
+	}
+	at, err := r.ask(leader)
+	return err == nil && at.First > last+1
 }
 
 // restart starts peers again and waits until they take part.
@@ -344,14 +368,14 @@ func (r *run) rejoin(ctx context.Context, ids ...string) error {
 	if err != nil {
 		return err
 	}
-	goal, err := once(r.procs.addr(leader), request{What: ask})
+	goal, err := r.ask(leader)
 	if err != nil {
 		return err
 	}
-	return await(ctx, fmt.Sprintf("that %v apply %d", ids, goal.Status.Applied), func() bool {
+	return await(ctx, fmt.Sprintf("that %v apply %d", ids, goal.Applied), func() bool {
 		return !slices.ContainsFunc(ids, func(id string) bool {
-			got, err := once(r.procs.addr(id), request{What: ask})
-			return err != nil || got.Status.Applied < goal.Status.Applied
+			at, err := r.ask(id)
+			return err != nil || at.Applied < goal.Applied
 		})
 	})
 }
