@@ -30,6 +30,9 @@ type osFile struct {
 
 	// most is how many bytes are written in one call, 0 for no limit: tests have short writes by it.
 	most int
+
+	// datasync is called in the place of fdatasync, nil for that itself: tests have it fail.
+	datasync func(*os.File) error
 }
 
 // prepare takes the steps that the platform needs after a file was opened.
@@ -94,7 +97,7 @@ func (f *osFile) writeBuffered(q *queue) error {
 			return err
 		}
 	}
-	return fdatasync(f.file)
+	return f.flush()
 }
 
 func (f *osFile) Allocate(off, n int64) error {
@@ -137,7 +140,7 @@ func adviseHuge(b []byte) {
 func (f *osFile) Sync() error {
 	f.syncing.Lock()
 	defer f.syncing.Unlock()
-	if err := fdatasync(f.file); err != nil {
+	if err := f.flush(); err != nil {
 		return &fs.PathError{Op: "sync", Path: f.file.Name(), Err: err}
 	}
 	return nil
@@ -150,9 +153,24 @@ func (f *osFile) Close() error {
 	return errors.Join(f.direct.Close(), f.file.Close())
 }
 
-func fdatasync(file *os.File) error {
-	err := unix.Fdatasync(int(file.Fd()))
-	runtime.KeepAlive(file)
+// flush is fdatasync. After one that failed the kernel takes pages for clean that it has not written, and ext4 takes the allocated blocks
+// below them for written: what is written there again, and synced with success, would still be read as zeros when the pages are
+// gone. So they are dropped at once, and who reads them sees what the disk has.
+func (f *osFile) flush() error {
+	err := f.fdatasync()
+	if err != nil {
+		_ = unix.Fadvise(int(f.file.Fd()), 0, 0, unix.FADV_DONTNEED) // the first error is the one that tells
+		runtime.KeepAlive(f.file)
+	}
+	return err
+}
+
+func (f *osFile) fdatasync() error {
+	if f.datasync != nil {
+		return f.datasync(f.file)
+	}
+	err := unix.Fdatasync(int(f.file.Fd()))
+	runtime.KeepAlive(f.file)
 	return err
 }
 
