@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
+	"io/fs"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -16,14 +19,14 @@ import (
 )
 
 // reseal sets the checksums in a segment's file so that its content is believed, whatever it says: only then are the checks
-// behind the checksums reached.
-func reseal(data []byte) {
+// behind the checksums reached. The file is then as long as it says, and segment number.
+func reseal(data []byte, number uint64) {
 	if len(data) < framesOffset+blockBytes {
 		return
 	}
 	copy(data, headerMagic)
 	binary.LittleEndian.PutUint32(data[12:], formatVersion)
-	binary.LittleEndian.PutUint64(data[16:], 1)
+	binary.LittleEndian.PutUint64(data[16:], number)
 	binary.LittleEndian.PutUint64(data[32:], uint64(roundDown(int64(len(data)), blockBytes)))
 	binary.LittleEndian.PutUint32(data[8:], crc32.Checksum(data[12:headerBytes], castagnoli))
 	seed := seedOf(binary.LittleEndian.Uint64(data[24:]))
@@ -72,6 +75,116 @@ func allocated(fn func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
+// Opening, reading and writing a log of so many bytes takes at most this much memory: pieces of 1 MiB that it is read in, the
+// blocks of the smallest cache, the zeros of a segment, and a few KiB for each call; then what is read when opening, in the state, and again for
+// each entry, each of these with what the memory grows by. A log for reading is read up to refreshTries times before anything
+// is called damaged. Entries that were compressed are counted as what they are.
+const (
+	fuzzConstant = 8 << 20
+	fuzzFactor   = 16
+)
+
+// watched counts the calls of a file system and panics when there are more of them than any log of its size can need: then
+// something runs for ever.
+func watched(mem *vfs.Mem) vfs.FS {
+	size := 0
+	for _, path := range mem.Files() {
+		size += len(mem.ReadFile(path))
+	}
+	f := vfs.NewFaults(mem)
+	f.SetRule(func(op vfs.Op, path string, n int) error {
+		if limit := 20_000 + size/16; n > limit {
+			panic(fmt.Sprintf("%d calls for %d bytes; now %v of %s", n, size, op, path))
+		}
+		return nil
+	})
+	return f
+}
+
+// openMeasured opens, reads and writes what is on mem, and checks what memory that takes.
+func openMeasured(t *testing.T, mem *vfs.Mem) {
+	size := 0
+	for _, path := range mem.Files() {
+		size += len(mem.ReadFile(path))
+	}
+	fsys := watched(mem)
+	decoded := 0
+	n := allocated(func() { decoded = readAny(t, fsys) })
+	if limit := uint64(refreshTries*(fuzzConstant+fuzzFactor*size) + 10*decoded); n > limit {
+		t.Errorf("%d bytes are allocated for reading %d", n, size)
+	}
+	n = allocated(func() { decoded = openAny(t, fsys) })
+	if limit := uint64(fuzzConstant + fuzzFactor*size + 10*decoded); n > limit {
+		t.Errorf("%d bytes are allocated for %d", n, size)
+	}
+}
+
+// opened fails unless a log of which nothing is known opens or says why not.
+func opened(t *testing.T, err error) bool {
+	if err != nil && !errors.Is(err, ballast.ErrCorrupt) && !errors.Is(err, ballast.ErrUnknownVersion) && !errors.Is(err, ballast.ErrForeign) &&
+		!errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("Open returns %v", err)
+	}
+	return err == nil
+}
+
+// readEntries reads up to n entries and returns how many bytes they are.
+func readEntries(t *testing.T, s *Store, n int) (decoded int) {
+	index := uint64(1)
+	for range n {
+		var err error
+		if index, err = s.NextIndex(index); err != nil || index == 0 {
+			break
+		}
+		var l raft.Log
+		if err := s.GetLog(index, &l); err != nil && !errors.Is(err, ballast.ErrCorrupt) && !errors.Is(err, ballast.ErrUnknownVersion) {
+			t.Fatalf("GetLog(%d): %v", index, err)
+		}
+		if decoded += len(l.Data); decoded > 64<<20 {
+			break
+		}
+		if index++; index == 0 {
+			break
+		}
+	}
+	return decoded
+}
+
+// readAny opens a log for reading.
+func readAny(t *testing.T, fsys vfs.FS) (decoded int) {
+	s, err := OpenReadOnly(dataDir, memOptions(fsys))
+	if !opened(t, err) {
+		return 0
+	}
+	decoded = readEntries(t, s, 5) // each that is damaged has the log read again
+	must(t, s.Close())
+	return decoded
+}
+
+// openAny opens a log, reads what it says it holds and writes to it. What is written is there afterwards.
+func openAny(t *testing.T, fsys vfs.FS) (decoded int) {
+	s, err := Open(dataDir, memOptions(fsys))
+	if !opened(t, err) {
+		return 0
+	}
+	decoded = readEntries(t, s, 1000)
+	if err := checkLive(s.j); err != nil {
+		t.Error(err)
+	}
+	must(t, s.Set([]byte("term"), []byte("2")))
+	must(t, s.DeleteRange(2, 3))
+	must(t, s.Close())
+	s, err = Open(dataDir, memOptions(fsys))
+	if err != nil {
+		t.Fatalf("what was opened, written and closed: %v", err)
+	}
+	if value, err := s.Get([]byte("term")); err != nil || string(value) != "2" {
+		t.Errorf("Get returns %q, %v", value, err)
+	}
+	must(t, s.Close())
+	return decoded
+}
+
 // FuzzSegment opens a log whose only segment holds any bytes, or any bytes with checksums that match. It may be refused, but
 // nothing panics, runs for ever or takes more memory than what is there asks for.
 func FuzzSegment(f *testing.F) {
@@ -108,43 +221,59 @@ func FuzzSegment(f *testing.F) {
 		}
 		if sealed {
 			data = bytes.Clone(data)
-			reseal(data)
+			reseal(data, 1)
 		}
 		mem := vfs.NewMem()
 		mem.WriteFile(segmentPath(dataDir, 1), data)
-		bytes := allocated(func() { openAny(t, mem) })
-		// Whatever is there, opening and writing take some blocks of a cache.
-		if limit := uint64(4<<20 + 16*len(data)); bytes > limit {
-			t.Errorf("%d bytes are allocated for a segment of %d", bytes, len(data))
-		}
+		openMeasured(t, mem)
 	})
 }
 
-// openAny opens a log of which nothing is known, reads what it says it holds and writes to it.
-func openAny(t *testing.T, mem *vfs.Mem) {
-	s, err := Open(dataDir, memOptions(mem))
-	if err != nil {
-		if !errors.Is(err, ballast.ErrCorrupt) && !errors.Is(err, ballast.ErrUnknownVersion) {
-			t.Fatalf("Open returns %v", err)
+// fuzzNames are those that the files of FuzzOpen may have, besides any other.
+var fuzzNames = []string{"0000000000000001.wal", "0000000000000002.wal", "0000000000000003.wal", "0000000000000000.wal", "ffffffffffffffff.wal",
+	"FFFFFFFFFFFFFFFF.wal", nextName, lockName, "raft.db", "wal-meta.db", "MANIFEST", "0000000000000004.wal.bak"}
+
+// FuzzOpen opens a folder of three files with any content, each with the name that a number chooses, or with any name. With sealed they
+// are segments whose checksums match.
+func FuzzOpen(f *testing.F) {
+	for _, kind := range []int{0, 1, 2, 3, 6, 7, 8} {
+		im := newImage(f, imageKinds[kind])
+		files := append(im.segments(), im.next)
+		var data [3][]byte
+		for i, path := range files {
+			data[i] = make([]byte, max(roundUp(int64(len(im.used(path))), blockBytes), framesOffset)+2*blockBytes)
+			copy(data[i], im.used(path))
 		}
-		return
+		numbers := uint32(0x020100)
+		for _, sealed := range []bool{false, true} {
+			f.Add(data[0], data[1], data[2], numbers, "x", sealed)
+			f.Add(data[0], data[2], data[1], numbers, "x", sealed)
+			f.Add(data[0], data[1], []byte{}, uint32(0xff0100), "0000000000000007.wal", sealed)
+			f.Add(data[1], []byte{}, data[0], uint32(0x060700), "", sealed)
+		}
 	}
-	index := uint64(1)
-	for range 1000 {
-		if index, err = s.NextIndex(index); err != nil || index == 0 {
-			break
+	f.Fuzz(func(t *testing.T, a, b, c []byte, numbers uint32, other string, sealed bool) {
+		if len(a)+len(b)+len(c) > 1<<20 || len(other) > 100 {
+			return
 		}
-		var l raft.Log
-		if err := s.GetLog(index, &l); err != nil && !errors.Is(err, ballast.ErrCorrupt) {
-			t.Fatalf("GetLog(%d): %v", index, err)
+		mem := vfs.NewMem()
+		must(t, mem.MkdirAll(dataDir))
+		for i, data := range [][]byte{a, b, c} {
+			name := other
+			if n := int(byte(numbers >> (8 * i))); n < len(fuzzNames) {
+				name = fuzzNames[n]
+			}
+			if name != filepath.Base(name) || name == "." || name == ".." || name == string(filepath.Separator) {
+				continue // not the name of a file
+			}
+			if number, ok := segmentNumber(name); ok && sealed {
+				data = bytes.Clone(data)
+				reseal(data, number)
+			}
+			mem.WriteFile(filepath.Join(dataDir, name), data)
 		}
-		if index++; index == 0 {
-			break
-		}
-	}
-	must(t, s.Set([]byte("term"), []byte("2")))
-	must(t, s.DeleteRange(2, 3))
-	must(t, s.Close())
+		openMeasured(t, mem)
+	})
 }
 
 func FuzzHeader(f *testing.F) {
@@ -263,12 +392,20 @@ func FuzzDecompress(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, flags byte, raw uint32, b []byte) {
-		if flags &= flagS2 | flagZstd; flags == 0 || raw > 1<<20 {
+		if flags &= flagS2 | flagZstd; flags == 0 {
 			return
 		}
-		data, err := decompress(&record{flags: flags, raw: raw, second: b})
+		var (
+			data []byte
+			err  error
+		)
+		n := allocated(func() { data, err = decompress(&record{flags: flags, raw: raw, second: b}) })
 		if err == nil && len(data) != int(raw) {
 			t.Errorf("%d bytes come back, the record says %d", len(data), raw)
+		}
+		// Without data there is memory for what is believed, and eight times that when that much is there. The decoder has some of its own.
+		if limit := uint64(4<<20 + 10*believedRatio*len(b) + 10*len(data)); err == nil && n > limit {
+			t.Errorf("%d bytes are allocated for %d in %d", n, len(data), len(b))
 		}
 	})
 }
