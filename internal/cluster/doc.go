@@ -22,6 +22,14 @@
 // An operation is a success, a failure that certainly changed nothing (no leader, no space), or unknown. An unknown write may
 // happen at any time after its call, or never.
 //
+// # What a full disk does
+//
+// A leader whose append finds no space tells the clients so, and steps down; another one takes over. A follower refuses the entries
+// and goes on answering heartbeats, so it does not ask for votes either. Terms and votes are stored all the same, and a peer can be
+// started. The leader tries the follower again after a pause that doubles, up to ten seconds, so a peer comes back
+// by itself within that time once there is space, with a snapshot when it is far behind. All this needs pipelining switched off, as the
+// peers here have it: peer_test.go says why.
+//
 // # Layout
 //
 //	cluster_test.go    the tests, their flags, and the phases of a run
