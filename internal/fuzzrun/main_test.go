@@ -29,3 +29,13 @@ func TestFigures(t *testing.T) {
 		}
 	}
 }
+
+func TestOutOfTime(t *testing.T) {
+	end := "--- FAIL: FuzzA (61.02s)\n    context deadline exceeded\nFAIL\nexit status 1\n"
+	if !outOfTime(end) {
+		t.Error("the end of the time is a crash")
+	}
+	if outOfTime("Failing input written to testdata/fuzz/FuzzA/01\n"+end) || outOfTime("panic: context deadline exceeded\nFAIL\n") {
+		t.Error("a crash is none")
+	}
+}
