@@ -44,8 +44,8 @@ type image struct {
 	full  *vfs.Mem
 	model *model
 
-	sealed, tail, next, lock string // paths; sealed is "" where there is one segment only
-	data                     []byte // of the tail
+	sealed, tail, next, lock string            // paths; sealed is "" where there is one segment only
+	contents                 map[string][]byte // of the segments
 
 	// states[i] is what the log was after frame i of the tail, which ends at ends[i] and begins at starts[i]. What a marker
 	// vouches for ends with frame floor.
@@ -91,7 +91,10 @@ func newImage(t testing.TB, kind imageKind) *image {
 		l.abandon()
 	}
 	mem.WriteFile(im.lock, nil) // which makes the folder durable
-	im.model, im.data = l.model, mem.ReadFile(im.tail)
+	im.model, im.contents = l.model, make(map[string][]byte)
+	for _, path := range append(im.segments(), im.next) {
+		im.contents[path] = mem.ReadFile(path)
+	}
 	im.mem = mem.Clone()
 	must(t, im.mem.Remove(im.next))
 	im.mem.WriteFile(im.lock, nil)
@@ -148,21 +151,21 @@ func (im *image) segments() []string {
 }
 
 // used returns a file's content up to the last byte that is not zero.
-func (im *image) used(path string) []byte { return bytes.TrimRight(im.full.ReadFile(path), "\x00") }
+func (im *image) used(path string) []byte { return bytes.TrimRight(im.contents[path], "\x00") }
 
 // indistinguishable returns the states that a damaged log may have gone back to because nobody can tell: what there is of the
 // tail of a log that was not closed is what a write leaves that was cut off, and so was never acknowledged. Either the sector
 // with its header was not written, and then nobody knows how long it was, so anything but another frame may lie behind; or the
 // header is there, and other sectors are as they were before, zero.
 func (im *image) indistinguishable(mem *vfs.Mem) (allowed []*model) {
-	now := mem.ReadFile(im.tail)
-	if im.ending == isClosed || len(now) < len(im.data) {
+	was, now := im.contents[im.tail], mem.ReadFile(im.tail)
+	if im.ending == isClosed || len(now) < len(was) {
 		return nil
 	}
 	for i := len(im.starts) - 1; i > im.floor; i-- {
 		start, end := im.starts[i], im.ends[i]
-		if bytes.Equal(now[start:start+frameHeaderBytes], im.data[start:start+frameHeaderBytes]) {
-			if zeroSlices(now[start:end], start) > zeroSlices(im.data[start:end], start) {
+		if bytes.Equal(now[start:start+frameHeaderBytes], was[start:start+frameHeaderBytes]) {
+			if zeroSlices(now[start:end], start) > zeroSlices(was[start:end], start) {
 				allowed = append(allowed, im.states[i-1])
 			}
 			return allowed // the header says that everything before it was written

@@ -232,7 +232,7 @@ const maxFailures = 10
 
 // Of the trials one of so many uses the log afterwards, and one of so many is also opened for reading.
 const (
-	goOnEach = 24
+	goOnEach = 32
 	readEach = 40
 )
 
