@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -33,7 +32,7 @@ type campaign struct {
 	all      bool           // tiers, not only up to the first that catches
 	progress io.Writer
 	binaries map[string]string // without a fault, by package
-	sound    map[string]error  // what each tier said without a fault
+	sound    map[string]bool   // tiers that pass without a fault
 }
 
 func main() {
@@ -41,7 +40,7 @@ func main() {
 	tier := flag.String("tier", "", "`expression` for the names of the tiers to run")
 	all := flag.Bool("all", false, "run every tier, also when one has caught the fault")
 	asJSON := flag.Bool("json", false, "print the outcome as JSON")
-	timeout := flag.Duration("timeout", 3*time.Minute, "what a tier may take; a fault that makes it hang is caught then")
+	timeout := flag.Duration("timeout", 5*time.Minute, "what a tier may take; a fault that makes it hang is caught then")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code, err := run(ctx, *only, *tier, *all, *asJSON, *timeout)
@@ -73,7 +72,7 @@ func run(ctx context.Context, only, tier string, all, asJSON bool, timeout time.
 	}
 	defer os.RemoveAll(dir)
 	c := &campaign{runner: runner{root: root, dir: dir, timeout: timeout}, tiers: tierNames, all: all, progress: os.Stderr,
-		binaries: make(map[string]string), sound: make(map[string]error)}
+		binaries: make(map[string]string), sound: make(map[string]bool)}
 	if err := c.checkTiers(ctx, mutants); err != nil {
 		return 2, err
 	}
@@ -86,6 +85,9 @@ func run(ctx context.Context, only, tier string, all, asJSON bool, timeout time.
 		}
 		outcomes = append(outcomes, o)
 		fmt.Fprintf(c.progress, "%3d of %d  %-32s %s (%.0fs)\n", i+1, len(mutants), o.Mutant, o.summary(), time.Since(start).Seconds())
+		if o.Error != "" {
+			fmt.Fprintln(c.progress, o.Error)
+		}
 	}
 	if asJSON {
 		e := json.NewEncoder(os.Stdout)
@@ -116,26 +118,21 @@ func chosen(only string) ([]mutant, error) {
 	return some, nil
 }
 
-// skips says why a tier is not run, "" when it is.
-func (c *campaign) skips(t *tier) string {
-	if !c.tiers.MatchString(t.name) {
-		return "the tier " + t.name + " is not asked for"
-	}
-	return t.missing()
-}
+// skips reports whether a tier is not run.
+func (c *campaign) skips(t *tier) bool { return !c.tiers.MatchString(t.name) || t.missing() != "" }
 
 // checkTiers runs each tier that is needed on the source as it is.
 func (c *campaign) checkTiers(ctx context.Context, mutants []mutant) error {
 	for i := range mutants {
 		for _, t := range mutants[i].tiersOf() {
-			if _, done := c.sound[t.name]; done || c.skips(&t) != "" {
+			if c.sound[t.name] || c.skips(&t) {
 				continue
 			}
 			start := time.Now()
-			c.sound[t.name] = c.checkTier(ctx, &t)
-			if err := c.sound[t.name]; err != nil {
+			if err := c.checkTier(ctx, &t); err != nil {
 				return fmt.Errorf("the tier %s without a fault: %w", t.name, err)
 			}
+			c.sound[t.name] = true
 			fmt.Fprintf(c.progress, "tier %-10s passes without a fault (%.0fs)\n", t.name, time.Since(start).Seconds())
 		}
 	}
@@ -182,10 +179,12 @@ func (c *campaign) try(ctx context.Context, m *mutant) outcome {
 	if err != nil {
 		return fail(err)
 	}
-	pkg, bin, skipped := "", "", ""
+	pkg, bin, cannot := "", "", ""
 	for _, t := range m.tiersOf() {
-		if why := c.skips(&t); why != "" {
-			skipped = why
+		if why := t.missing(); why != "" {
+			cannot = why
+		}
+		if c.skips(&t) {
 			continue
 		}
 		if t.pkg != pkg {
@@ -205,8 +204,10 @@ func (c *campaign) try(ctx context.Context, m *mutant) outcome {
 			}
 		}
 	}
-	if pkg == "" {
-		o.NotTried = skipped
+	if len(o.Caught) == 0 && cannot != "" {
+		o.NotTried = cannot
+	} else if pkg == "" {
+		o.NotTried = "none of its tiers is asked for"
 	}
 	return o
 }
@@ -214,11 +215,11 @@ func (c *campaign) try(ctx context.Context, m *mutant) outcome {
 func (o *outcome) summary() string {
 	switch {
 	case o.Error != "":
-		return "error: " + o.Error
+		return "ERROR"
 	case len(o.Caught) > 0:
 		var tiers []string
 		for _, c := range o.Caught {
-			tiers = append(tiers, c.String())
+			tiers = append(tiers, c.Tier+" "+c.test())
 		}
 		return strings.Join(tiers, ", ")
 	case o.NotTried != "":
@@ -227,15 +228,12 @@ func (o *outcome) summary() string {
 	return "NOT CAUGHT"
 }
 
-func (c caught) String() string {
-	s := c.Tier
-	if c.Test != "" {
-		s += " " + path.Base(c.Test)
+// test names the test, and how it ended when it did not just fail.
+func (c *caught) test() string {
+	if c.How == "failed" {
+		return c.Test
 	}
-	if c.How != "failed" {
-		s += " (" + c.How + ")"
-	}
-	return s
+	return strings.TrimSpace(c.Test + " (" + c.How + ")")
 }
 
 // exitCode is 0 when every fault that was tried is caught.
@@ -259,17 +257,15 @@ func printTable(w io.Writer, outcomes []outcome) error {
 	tried, n := 0, 0
 	for i := range outcomes {
 		o := &outcomes[i]
-		by, test := o.summary(), ""
-		switch {
-		case len(o.Caught) == 1:
-			by, test = o.Caught[0].Tier, o.Caught[0].Test
-			if how := o.Caught[0].How; how != "failed" {
-				test += " " + how
-			}
-		case o.Error != "":
-			by = "error"
+		var by, test []string
+		for _, c := range o.Caught {
+			by = append(by, c.Tier)
+			test = append(test, c.test())
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", by, test, o.Fault)
+		if by == nil {
+			by = []string{o.summary()}
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", strings.Join(by, " "), strings.Join(test, " "), o.Fault)
 		if o.NotTried == "" {
 			tried++
 		}

@@ -217,9 +217,9 @@ func TestOutcomes(t *testing.T) {
 	if err := printTable(&b, []outcome{hangs, missed}); err != nil {
 		t.Fatal(err)
 	}
-	want := "caught by   test             what was wrong\n" +
-		"faults      TestB timed out  B.\n" +
-		"NOT CAUGHT                   C.\n\ncaught 1 of 2\n"
+	want := "caught by   test               what was wrong\n" +
+		"faults      TestB (timed out)  B.\n" +
+		"NOT CAUGHT                     C.\n\ncaught 1 of 2\n"
 	if b.String() != want {
 		t.Errorf("the table is\n%s", &b)
 	}

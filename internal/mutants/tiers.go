@@ -16,17 +16,18 @@ type tier struct {
 
 // tiers are run in this order, those that look for nothing but faults first.
 var tiers = []tier{
-	{name: "crash", pkg: "./wal", run: []string{"^TestCrash", "^TestStaleBytes$", "^TestForgedFrames$",
+	{name: "crash", pkg: "./wal", run: []string{"^TestCrash", "^TestStaleBytes$", "^TestForgedFrames$", "^TestCutFirstFrame$",
 		"^TestMarkerOfAFailedSync$", "^TestNameOfTheNextSegment$", "^TestRecyclingBesideRotation$", "^TestNothingIsRemoved"}},
-	{name: "faults", pkg: "./wal", run: []string{"^TestFailed(Rotation|FolderSync|Recycling|Call)", "^TestEveryFault$", "^TestDiskFull",
-		"^TestNoSpace", "^TestUnknownMarker$"}},
+	{name: "faults", pkg: "./wal", run: []string{"^TestFault", "^TestFailed(Rotation|FolderSync|Recycling|Call|Reads|Zeros)", "^TestEveryFault$",
+		"^TestDiskFull", "^TestNoSpace", "^TestNoSyncTwice$", "^TestDoubt$", "^TestUnknown(Marker|End)$", "^TestSharedFrameFails$"}},
 	{name: "flips", pkg: "./wal", run: []string{"^TestFlip", "^TestLost", "^TestShorter", "^TestMissing", "^TestDamaged", "^TestBelieved",
 		"^TestRecycledDeletion$"}},
-	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz"}}, // with what is kept as seeds
+	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz", "^TestFrameLength$"}}, // with what is kept as seeds
 	{name: "killed", pkg: "./wal", run: []string{"^TestKilled"}},
 	{name: "contract", pkg: "./wal", run: []string{"^TestConformance"}},
 	{name: "format", pkg: "./wal", run: []string{"^TestGolden", "^TestFormat", "^TestReleases", "^TestUnknown(Records|Kind)"}},
 	{name: "cases", pkg: "./wal"},
+	{name: "vfs", pkg: "./internal/vfs"}, // what wal stands on
 	{name: "powercut", pkg: "./internal/powercut", run: []string{"^TestPowerCut$/./^wal$"}, root: true},
 }
 
