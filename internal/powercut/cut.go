@@ -73,7 +73,7 @@ func apply(pages []*page, parts []part) {
 func (d *Disk) tear(pages []*page, parts []part, rng *rand.Rand) {
 	for _, p := range parts {
 		mask := uint8(rng.Uint32())
-		if unit := d.units[p.page]; mask&unit != 0 {
+		if unit := d.unit(p); mask&unit != 0 {
 			mask |= unit
 		}
 		patch(pages, p, p.mask&mask)
@@ -90,14 +90,15 @@ func (d *Disk) scatter(pages []*page, rng *rand.Rand, share float64) {
 	}
 	for _, i := range slices.Sorted(maps.Keys(writes)) {
 		masks := make([]uint8, len(writes[i])) // which sectors are taken from which write
+		unit := d.unit(writes[i]...)
 		for done := uint8(0); done != wholePage; {
 			bits := ^done & (done + 1) // the next sector
-			if unit := d.units[i]; bits&unit != 0 {
+			if bits&unit != 0 {
 				bits = unit
 			}
 			done |= bits
 			if j := choose(writes[i], bits, rng, share); j >= 0 {
-				masks[j] = masks[j] | bits
+				masks[j] |= bits
 			}
 		}
 		for j, p := range writes[i] {

@@ -28,9 +28,9 @@ type part struct {
 	after *page // the page as it was then
 }
 
-// units are sectors that a disk writes as one, by the page that they are in: disks without units tear pages as finely as there are, and
-// some file systems have a place that does not stand that.
-type units map[int]uint8
+// units says which sectors are written as one when page i becomes p, as a mask; nil is for none. Some file systems have places that do not
+// stand to be torn.
+type units func(i int, p *page) uint8
 
 // Disk is the content of a disk, in memory. It knows what a power cut may take away: what was written since the last flush. All
 // methods may be called by any goroutine at any time.
@@ -142,6 +142,19 @@ func (d *Disk) setHook(hook func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.hook = hook
+}
+
+// unit returns the sectors that are written as one in any of some writes to a page.
+func (d *Disk) unit(writes ...part) (mask uint8) {
+	if d.units == nil {
+		return 0
+	}
+	for _, p := range writes {
+		if p.after != nil {
+			mask |= d.units(p.page, p.after)
+		}
+	}
+	return mask
 }
 
 // patch makes of the sectors in mask of a page what they are in p.

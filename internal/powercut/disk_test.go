@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/raft-ballast/ballast/internal/loopfs"
 	"github.com/raft-ballast/ballast/internal/oracle"
 )
 
@@ -162,7 +163,7 @@ func TestUnits(t *testing.T) {
 	s := chosen(t)
 	rng := oracle.Random(s)
 	d := NewDisk(2 * pageBytes)
-	d.units = units{1: unit}
+	d.units = func(i int, _ *page) uint8 { return [...]uint8{0, unit}[i] }
 	for i := range byte(4) {
 		if _, err := d.WriteAt(bytes.Repeat([]byte{i + 1}, pageBytes), pageBytes); err != nil {
 			t.Fatal(err)
@@ -181,6 +182,28 @@ func TestUnits(t *testing.T) {
 	}
 	if len(seen) != 5 || !torn {
 		t.Errorf("the unit was one of %v; other sectors differed from it: %v", seen, torn)
+	}
+}
+
+// A block of xfs is written whole or not at all, other pages of it are torn.
+func TestUntornXFS(t *testing.T) {
+	rng := oracle.Random(chosen(t))
+	for name, want := range map[string]bool{"XDB3": false, "AB3C": false, "\x00\x00\x00\x00\x00\x00\x00\x00\x3d\xf1": false, "IN": true, "data": true} {
+		d, torn := NewDisk(pageBytes), false
+		d.units = untorn[loopfs.XFS]
+		b := bytes.Repeat([]byte{1}, pageBytes)
+		copy(b, name)
+		if _, err := d.WriteAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			cut, _ := d.Cut(rng)
+			got := content(t, cut)
+			torn = torn || !bytes.Equal(got, b) && !bytes.Equal(got, zeros[:])
+		}
+		if torn != want {
+			t.Errorf("a page that begins with %q: torn %v", name, torn)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@
 // kernel writes what is its own choice, so a seed repeats the kind of a trial rather than each of its bytes.
 //
 //	disk.go cut.go          the disk and what a cut leaves of it
+//	untorn.go               what it never tears, because a file system cannot stand that
 //	serve_linux.go          the disk as a file
 //	trial_linux.go          Run: round after round
 //	round_linux.go          one round: mount, child, cut, unmount
@@ -64,14 +65,6 @@ type Config struct {
 
 // diskBytes are the sizes of disks: with room for a few segments, and for what btrfs puts aside.
 var diskBytes = map[loopfs.Kind]int64{loopfs.Ext4: 64 << 20, loopfs.XFS: 320 << 20, loopfs.Btrfs: 256 << 20}
-
-// superblocks are what a file system writes in place, with a checksum over more than a sector: when a power cut tears one, it cannot be
-// mounted any more. ext4's is of 1 KiB, those of btrfs of 4 KiB. So these are written as a whole, and all else is torn by sectors. What
-// they would do to a file system on a disk that tears them is not what is tried here.
-var superblocks = map[loopfs.Kind]units{
-	loopfs.Ext4:  {0: 0b1100},
-	loopfs.Btrfs: {64 << 10 / pageBytes: wholePage, 64 << 20 / pageBytes: wholePage},
-}
 
 // Result counts what came of it.
 type Result struct {

@@ -129,7 +129,7 @@ func (t *trial) format() error {
 	if t.fresh, err = loadDisk(image); err != nil {
 		return err
 	}
-	t.fresh.units = superblocks[t.Kind]
+	t.fresh.units = untorn[t.Kind]
 	return os.Remove(image)
 }
 
