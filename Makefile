@@ -1,7 +1,15 @@
 # The few targets that people use. Everything here also works as the plain command that it runs.
-.PHONY: test race lint bench demo conformance ci
+.PHONY: test race lint bench demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
 
-test: ## the tests of the project
+# How long the long forms are; CI has smaller figures.
+POINTS ?= 1000000
+KILLS ?= 500
+CUTS ?= 500
+FUZZTIME ?= 60s
+FOR ?= 1h
+SEED ?= 1
+
+test: ## the tests of the project, the short form of every tier
 	go test ./...
 
 race: ## the same under the race detector
@@ -18,6 +26,36 @@ conformance: ## what raft-boltdb, raft-wal and raft.InmemStore fail of the contr
 
 demo: ## three peers, five kills, nothing lost
 	go run ./cmd/ballast demo
+
+# The long forms of the tiers of docs/CRASH-SAFETY.md. Each prints what it counted.
+
+crash: ## the power of a file system in memory is cut, writing processes are killed
+	go test ./wal -run '^TestCrash$$' -v -timeout 3h -args -crash.points=$(POINTS) -crash.seed=$(SEED)
+	go test ./wal ./boltstore ./badgerstore -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(KILLS)
+
+flips: ## every bit and every sector of small logs is damaged
+	go test ./wal -run 'Flip|Damage|Lost|Shorter' -v -timeout 1h -args -flips.all
+
+faults: ## every call to the file system fails, in every way
+	go test ./wal -run 'Fault|Failed|Full' -v -timeout 1h -args -faults.all
+
+fuzz: ## every fuzz target for a while
+	go run ./internal/fuzzrun -fuzztime $(FUZZTIME)
+
+powercut: ## the power of real ext4, xfs and btrfs is cut; as root
+	go test ./internal/powercut -run '^TestPowerCut' -v -timeout 3h -args -cuts $(CUTS) -seed $(SEED)
+
+cluster: ## partitions, kills and a full disk; as root
+	go test ./internal/cluster -run '^TestCluster$$' -v -timeout 1h -args -for 5m -seed $(SEED)
+
+soak: ## an hour of appends, compaction and reads: nothing grows
+	go run ./internal/soak -for $(FOR)
+
+mutants: ## wal is broken on purpose: which tier notices
+	go run ./internal/mutants
+
+peers: ## what power cuts and damage do to the other stores; as root
+	cd bench && go run ./cmd/powercut && go run ./cmd/damage
 
 ci: ## what runs for every change
 	.ci/run
