@@ -100,7 +100,8 @@ func parseList(out []byte) (targets []target) {
 
 // run fuzzes one target. A crash is no error.
 func (t *target) run(ctx context.Context, fuzztime time.Duration, parallel int) error {
-	args := []string{"test", t.pkg, "-run", "^$", "-fuzz", "^" + t.name + "$", "-fuzztime", fuzztime.String()}
+	args := []string{"test", t.pkg, "-run", "^$", "-fuzz", "^" + t.name + "$", "-fuzztime", fuzztime.String(),
+		"-fuzzminimizetime", "100x"} // by default a single large input takes a minute
 	if parallel > 0 {
 		args = append(args, "-parallel", strconv.Itoa(parallel))
 	}
