@@ -284,6 +284,7 @@ func (r *faultRun) run(n int) bool {
 // open opens the log, again when the fault comes into it, and expects one of the models.
 func (r *faultRun) open(models ...*model) {
 	r.t.Helper()
+	r.doubt.opening()
 	s, err := Open(dataDir, r.opts)
 	for tries := 1; err != nil; tries++ {
 		r.counts.add("openings failed", 1)
@@ -297,6 +298,7 @@ func (r *faultRun) open(models ...*model) {
 		if tries == 3 {
 			r.fatal("nothing fails any more, and yet Open: %v", err)
 		}
+		r.doubt.opening()
 		s, err = Open(dataDir, r.opts)
 	}
 	r.store = s

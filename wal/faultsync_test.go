@@ -22,6 +22,7 @@ type doubtFS struct {
 
 	mu       sync.Mutex
 	files    map[string]*doubtFile // by path
+	names    bool                  // a sync of the folder failed, and no name has changed since
 	failed   int                   // writes and syncs that left something in doubt
 	repeated []string
 }
@@ -61,6 +62,7 @@ func (d *doubtFS) Create(path string) (vfs.File, error) {
 	f, err := d.FS.Create(path)
 	d.mu.Lock()
 	delete(d.files, path)
+	d.names = false
 	d.mu.Unlock()
 	return d.open(path, f, err)
 }
@@ -80,6 +82,7 @@ func (d *doubtFS) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := d.FS.Rename(from, to)
+	d.names = false
 	if d.below.ReadFile(from) == nil {
 		d.files[to] = d.file(from)
 		delete(d.files, from)
@@ -95,6 +98,25 @@ func (d *doubtFS) Remove(path string) error {
 		delete(d.files, path)
 	}
 	return err
+}
+
+// SyncDir may be called again when the name was given again.
+func (d *doubtFS) SyncDir(dir string) error {
+	err := d.FS.SyncDir(dir)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names {
+		d.repeated = append(d.repeated, fmt.Sprintf("the names in %s are synced again after a sync failed", dir))
+	}
+	d.names = err != nil
+	return err
+}
+
+// opening is told when a log is opened: it cannot know which of its names an earlier one failed to sync, and syncs them.
+func (d *doubtFS) opening() {
+	d.mu.Lock()
+	d.names = false
+	d.mu.Unlock()
 }
 
 type doubtHandle struct {
@@ -256,6 +278,19 @@ func TestDoubt(t *testing.T) {
 	}
 	expect("another one does not help", 12, false)
 	must(t, f.Close())
+
+	fail(vfs.OpSyncDir, syscall.ENOSPC)
+	_ = d.SyncDir(".") // fails
+	faults.SetRule(nil)
+	must(t, d.Rename(segmentPath(".", 1), nextName))
+	must(t, d.SyncDir("."))
+	fail(vfs.OpSyncDir, syscall.ENOSPC)
+	_ = d.SyncDir(".") // fails
+	faults.SetRule(nil)
+	must(t, d.SyncDir("."))
+	if len(d.repeated) != 2 {
+		t.Errorf("a sync of the folder that was tried again: %q", d.repeated)
+	}
 }
 
 // TestNoSyncTwice has each sync and each write of a log fail, once or from then on, so that all that is there could tempt somebody to
