@@ -204,3 +204,30 @@ func TestFrameLength(t *testing.T) {
 		}
 	}
 }
+
+// TestFolderSyncFailsOnce: the name of the next segment cannot be synced, and could be a moment later. That nobody tries: what a second
+// sync says is not about the first one's names.
+func TestFolderSyncFailsOnce(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	syncs := 0
+	mem.SetHook(func(c *vfs.Call) error {
+		if c.Op != vfs.OpSyncDir {
+			return nil
+		}
+		if syncs++; syncs > 1 {
+			return nil
+		}
+		return syscall.EIO
+	})
+	var err error
+	for err == nil && l.j.tail.number < 4 {
+		err = l.append(16, 4<<10)
+	}
+	if !errors.Is(err, syscall.EIO) || syncs != 1 {
+		t.Errorf("the folder was synced %d times, and StoreLogs returns %v", syncs, err)
+	}
+	l.check()
+	_ = l.Close() // a log that failed
+	checkAfterCuts(t, l.model, mem)
+}

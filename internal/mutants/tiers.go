@@ -19,7 +19,7 @@ var tiers = []tier{
 	{name: "crash", pkg: "./wal", run: []string{"^TestCrash", "^TestStaleBytes$", "^TestForgedFrames$", "^TestCutFirstFrame$",
 		"^TestMarkerOfAFailedSync$", "^TestNameOfTheNextSegment$", "^TestRecyclingBesideRotation$", "^TestNothingIsRemoved"}},
 	{name: "faults", pkg: "./wal", run: []string{"^TestFault", "^TestFailed(Rotation|FolderSync|Recycling|Call|Reads|Zeros)", "^TestEveryFault$",
-		"^TestDiskFull", "^TestNoSpace", "^TestNoSyncTwice$", "^TestDoubt$", "^TestUnknown(Marker|End)$", "^TestSharedFrameFails$"}},
+		"^TestDiskFull", "^TestNoSpace", "^TestNoSyncTwice$", "^TestFolderSync", "^TestDoubt$", "^TestUnknown(Marker|End)$", "^TestSharedFrameFails$"}},
 	{name: "flips", pkg: "./wal", run: []string{"^TestFlip", "^TestLost", "^TestShorter", "^TestMissing", "^TestDamaged", "^TestBelieved",
 		"^TestRecycledDeletion$"}},
 	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz", "^TestFrameLength$"}}, // with what is kept as seeds
