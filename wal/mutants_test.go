@@ -182,10 +182,12 @@ func TestCutFirstFrame(t *testing.T) {
 	}
 }
 
-// TestFrameLength: the checksum of a frame's header matches, and the frame cannot be that long. That is damage, whoever made it.
-func TestFrameLength(t *testing.T) {
+// TestFrameOutOfPlace: the checksum of a frame's header matches, and the frame cannot be that long, or is not the one that follows.
+// That is damage, whoever made it.
+func TestFrameOutOfPlace(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestLog(t, mem, 1)
+	l.fill(3, 100)
 	l.fill(3, 100)
 	seg, at := l.j.tail, l.j.writer.start
 	l.abandon()
@@ -194,14 +196,24 @@ func TestFrameLength(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no frame")
 	}
-	for _, length := range []int64{-8, 0, frameHeaderBytes - 8, h.length + 4, seg.size - at + 8, 1 << 40, math.MaxInt64 &^ 7, math.MinInt64} {
+	refused := func(h frameHeader) {
+		t.Helper()
 		data := bytes.Clone(whole)
-		h.length = length
 		putFrameHeader(data[at:], h, seg.seed, at)
 		mem.WriteFile(seg.path, data)
 		if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrCorrupt) {
-			t.Errorf("a frame of %d bytes: %v", length, err)
+			t.Errorf("frame %d of %d bytes: %v", h.sequence, h.length, err)
 		}
+	}
+	for _, length := range []int64{-8, 0, frameHeaderBytes - 8, h.length + 4, seg.size - at + 8, 1 << 40, math.MaxInt64 &^ 7, math.MinInt64} {
+		other := h
+		other.length = length
+		refused(other)
+	}
+	for _, sequence := range []uint64{0, h.sequence - 1, h.sequence + 1, math.MaxUint64} {
+		other := h
+		other.sequence = sequence
+		refused(other)
 	}
 }
 
