@@ -1,12 +1,14 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -393,4 +395,35 @@ func TestUnknownEnd(t *testing.T) {
 	l.check()
 	must(t, d.sound(l.j))
 	checkAfterCuts(t, l.model, mem)
+}
+
+// TestNewLogWithoutSpace: whatever it is that finds no space when a log is created, the error says so, and nothing is left that
+// would not be opened later.
+func TestNewLogWithoutSpace(t *testing.T) {
+	for k := 1; ; k++ {
+		faults, fired := vfs.NewFaults(vfs.NewMem()), ""
+		faults.SetRule(func(op vfs.Op, path string, n int) error {
+			if n != k {
+				return nil
+			}
+			fired = fmt.Sprintf("%v of %s", op, path)
+			switch op {
+			case vfs.OpList, vfs.OpOpen, vfs.OpOpenRead, vfs.OpRead, vfs.OpSize:
+				return nil // never for want of space
+			}
+			return syscall.ENOSPC
+		})
+		s, err := Open(dataDir, memOptions(faults))
+		if fired == "" {
+			must(t, errors.Join(err, s.Close()))
+			return
+		}
+		if err == nil {
+			must(t, s.Close())
+		} else if !errors.Is(err, ballast.ErrNoSpace) {
+			t.Errorf("no space in %s: %v", fired, err)
+		}
+		faults.SetRule(nil)
+		checkReopened(t, oracle.NewModel(), faults)
+	}
 }

@@ -65,7 +65,7 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 		if errors.Is(err, vfs.ErrLocked) {
 			return nil, &ballast.LockedError{Path: dir, Err: err}
 		}
-		return nil, fmt.Errorf("wal: %w", err)
+		return nil, noSpace(fmt.Errorf("wal: %w", err))
 	}
 	if err := j.begin(); err != nil {
 		j.keeper.drop()
@@ -91,7 +91,7 @@ func (j *journal) makeDir() error {
 		}
 	}
 	if err := j.fs.MkdirAll(j.dir); err != nil {
-		return fmt.Errorf("wal: %w", err)
+		return noSpace(fmt.Errorf("wal: %w", err))
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (j *journal) begin() error {
 		if err := j.removeAll(rec.garbage); err != nil {
 			return err
 		}
-		return j.create()
+		return noSpace(j.create()) // also where a write that never lacks space later on finds none
 	}
 	if seg := rec.unused; seg != nil && seg.size != j.opts.SegmentBytes {
 		_ = rec.unusedFile.Close() // nothing was written
