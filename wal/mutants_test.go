@@ -201,7 +201,11 @@ func TestFrameOutOfPlace(t *testing.T) {
 		data := bytes.Clone(whole)
 		putFrameHeader(data[at:], h, seg.seed, at)
 		mem.WriteFile(seg.path, data)
-		if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrCorrupt) {
+		s, err := Open(dataDir, memOptions(mem))
+		if err == nil {
+			err = s.Close()
+		}
+		if !errors.Is(err, ballast.ErrCorrupt) {
 			t.Errorf("frame %d of %d bytes: %v", h.sequence, h.length, err)
 		}
 	}
