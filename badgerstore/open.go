@@ -72,12 +72,16 @@ func (s *Store) open(made []string) error {
 	if err != nil {
 		return err
 	}
-	s.bopt.MemTableSize = max(s.bopt.MemTableSize, memTable)
 	if s.opts.ReserveBytes == 0 {
 		s.opts.ReserveBytes = reserveTables * s.bopt.MemTableSize
 	}
 	if !s.opts.ReadOnly {
 		if err := s.checkSpace(0, s.opts.ReserveBytes/8); err != nil {
+			return err
+		}
+	}
+	if memTable > s.bopt.MemTableSize {
+		if err := s.emptyLogs(memTable); err != nil {
 			return err
 		}
 	}
@@ -90,6 +94,21 @@ func (s *Store) open(made []string) error {
 		}
 		return err
 	}
+	return nil
+}
+
+// emptyLogs opens badger with a larger memtable, which what its write-ahead logs hold fits in, and closes it: that is then in tables. If
+// the store went on with such a memtable, a crash would leave a log that needs a still larger one, and so on.
+func (s *Store) emptyLogs(memTable int64) error {
+	configured := s.bopt.MemTableSize
+	s.bopt.MemTableSize = memTable
+	if err := s.openBadger(); err != nil {
+		return err
+	}
+	if err := s.closeBadger(); err != nil {
+		return fmt.Errorf("badgerstore: close %s: %w", s.dir, err)
+	}
+	s.db, s.bopt.MemTableSize = nil, configured
 	return nil
 }
 

@@ -137,10 +137,10 @@ func checkFile(dir string, info fs.FileInfo, readOnly bool) (memTable int64, err
 			return 0, fmt.Errorf("badgerstore: remove an empty file: %w", err)
 		}
 	case ext == memSuffix:
-		// Badger ends the process when a write-ahead log holds more than fits a memtable. A file is twice a
-		// memtable, or as long as what it holds if it was opened before; a memtable takes up to a
-		// quarter more.
-		return info.Size() + info.Size()/4, nil
+		// Badger ends the process when a write-ahead log holds more than fits a memtable, which takes up to a
+		// quarter more. The size of the file says nothing: badger sets it to twice a memtable's.
+		held, err := heldBytes(path, info.Size())
+		return held + held/4, err
 	}
 	return 0, nil
 }
@@ -260,4 +260,27 @@ func checkFooter(path string) error {
 		}
 	}
 	return nil
+}
+
+// heldBytes returns where the last byte of a file that is not zero ends: badger sets the size of a write-ahead log ahead of what it holds.
+func heldBytes(path string, size int64) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("badgerstore: %w", err)
+	}
+	defer f.Close()
+	buf := make([]byte, 256<<10)
+	for end := size; end > 0; {
+		n := min(end, int64(len(buf)))
+		if _, err := f.ReadAt(buf[:n], end-n); err != nil {
+			return 0, fmt.Errorf("badgerstore: %w", err)
+		}
+		for i := n; i > 0; i-- {
+			if buf[i-1] != 0 {
+				return end - n + i, nil
+			}
+		}
+		end -= n
+	}
+	return 0, nil
 }
