@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -158,27 +159,85 @@ func TestFailedZeros(t *testing.T) {
 	}
 }
 
-// TestCutFirstFrame: the power is cut during the first frame of a segment, and again at each step of the opening that
-// makes the segment anew, which still has what there is of that frame in it.
+// TestCutFirstFrame: the power is cut during the first frame of a segment, then at each step of the opening that makes the segment
+// anew, which still has what there is of that frame in it, and then during the first frame again.
 func TestCutFirstFrame(t *testing.T) {
-	mem := vfs.NewMem()
-	l := newTestLog(t, mem, 1)
+	l := newTestLog(t, vfs.NewMem(), 1)
 	l.rotate()
+	before, first := l.cutFirstFrame()
+	for seed := range uint64(1 + 3/thin) {
+		mem := first.Crash(seed)
+		checkRecovery(t, mem.Clone(), before, l.model)
+		again := &testLog{t: t, fs: mem, rng: oracle.Random(seed), model: before.Clone()}
+		again.open()
+		if got, err := readAll(again.Store); err != nil || before.Diff(got) != nil {
+			continue // all of the frame is there
+		}
+		last, second := again.cutFirstFrame()
+		for seed := range uint64(4) {
+			checkEither(t, second.Crash(seed), last, again.model)
+		}
+	}
+}
+
+// cutFirstFrame appends until the log goes on in the next segment, and cuts the power during that segment's first frame, in a
+// copy. It returns what there was before.
+func (l *testLog) cutFirstFrame() (before *model, cut *vfs.Mem) {
+	l.t.Helper()
+	mem := l.fs.(*vfs.Mem)
 	next := segmentPath(dataDir, l.j.tail.number+1)
-	var first *vfs.Mem
 	mem.SetHook(func(c *vfs.Call) error {
 		if c.Op == vfs.OpWrite && c.Path == next && c.Off == framesOffset {
-			first = c.Cut()
+			cut = c.Cut()
 		}
 		return nil
 	})
-	before := l.model
-	for first == nil {
-		before = l.model.Clone()
-		l.fill(16, 4<<10)
+	defer mem.SetHook(nil)
+	l.fillUntil(func() bool {
+		if cut == nil {
+			before = l.model.Clone()
+		}
+		return cut != nil
+	})
+	return before, cut
+}
+
+// TestRemovedFileComesBack: a power cut gives a removed segment its name again. Nothing names it, and whoever opens the log removes it
+// again.
+func TestRemovedFileComesBack(t *testing.T) {
+	for _, leave := range []func(*testLog){(*testLog).close, (*testLog).abandon} {
+		mem := vfs.NewMem()
+		l := newTestLog(t, mem, 1)
+		path := l.j.tail.path
+		l.rotate()
+		data := mem.ReadFile(path)
+		l.remove(1, l.model.Last()-1)
+		l.rotate()
+		if mem.ReadFile(path) != nil {
+			t.Fatal("the segment was not removed")
+		}
+		leave(l)
+		mem.WriteFile(path, data)
+		l.open()
+		l.check()
+		if mem.ReadFile(path) != nil {
+			t.Error("the segment came back to stay")
+		}
 	}
-	for seed := range uint64(1 + 3/thin) {
-		checkRecovery(t, first.Crash(seed), before, l.model)
+}
+
+// TestPartOfARecord: the checksum of a record matches, and its parts do not fit in it.
+func TestPartOfARecord(t *testing.T) {
+	const seed, at = 7, framesOffset + frameHeaderBytes
+	frame := encodeFrame([]record{{kind: recordSet, first: []byte("key"), second: []byte("value"), raw: 5}}, 1, seed, framesOffset)
+	b := frame[frameHeaderBytes:][:recordLength(frame[frameHeaderBytes:])]
+	for first := range uint32(len(b) + 8) {
+		binary.LittleEndian.PutUint32(b[48:], first)
+		sealRecord(b, seed, at)
+		r, err := parseRecord(b, seed, at)
+		if (err == nil) != (first == 3) || err == nil && string(r.first)+string(r.second) != "keyvalue" {
+			t.Errorf("a first part of %d bytes: %q, %q, %v", first, r.first, r.second, err)
+		}
 	}
 }
 
