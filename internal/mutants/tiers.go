@@ -17,12 +17,13 @@ type tier struct {
 // tiers are run in this order, those that look for nothing but faults first.
 var tiers = []tier{
 	{name: "crash", pkg: "./wal", run: []string{"^TestCrash", "^TestStaleBytes$", "^TestForgedFrames$", "^TestCutFirstFrame$",
-		"^TestMarkerOfAFailedSync$", "^TestNameOfTheNextSegment$", "^TestRecyclingBesideRotation$", "^TestNothingIsRemoved"}},
+		"^TestMarkerOfAFailedSync$", "^TestNameOfTheNextSegment$", "^TestRecyclingBesideRotation$", "^TestNothingIsRemoved",
+		"^TestRemovedFileComesBack$"}},
 	{name: "faults", pkg: "./wal", run: []string{"^TestFault", "^TestFailed(Rotation|FolderSync|Recycling|Call|Reads|Zeros)", "^TestEveryFault$",
 		"^TestDiskFull", "^TestNoSpace", "^TestNoSyncTwice$", "^TestFolderSync", "^TestDoubt$", "^TestUnknown(Marker|End)$", "^TestSharedFrameFails$"}},
 	{name: "flips", pkg: "./wal", run: []string{"^TestFlip", "^TestLost", "^TestShorter", "^TestMissing", "^TestDamaged", "^TestBelieved",
 		"^TestRecycledDeletion$"}},
-	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz", "^TestFrameOutOfPlace$"}}, // with what is kept as seeds
+	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz", "^TestFrameOutOfPlace$", "^TestPartOfARecord$"}}, // with what is kept as seeds
 	{name: "killed", pkg: "./wal", run: []string{"^TestKilled"}},
 	{name: "contract", pkg: "./wal", run: []string{"^TestConformance"}},
 	{name: "format", pkg: "./wal", run: []string{"^TestGolden", "^TestFormat", "^TestReleases", "^TestUnknown(Records|Kind)"}},
