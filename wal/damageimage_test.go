@@ -156,7 +156,7 @@ func (im *image) used(path string) []byte { return bytes.TrimRight(im.contents[p
 // indistinguishable returns the states that a damaged log may have gone back to because nobody can tell: what there is of the
 // tail of a log that was not closed is what a write leaves that was cut off, and so was never acknowledged. Either the sector
 // with its header was not written, and then nobody knows how long it was, so anything but another frame may lie behind; or the
-// header is there, and other sectors are as they were before, zero.
+// header is there, other sectors are as they were before, zero, and so is all behind the frame.
 func (im *image) indistinguishable(mem *vfs.Mem) (allowed []*model) {
 	was, now := im.contents[im.tail], mem.ReadFile(im.tail)
 	if im.ending == isClosed || len(now) < len(was) {
@@ -165,7 +165,8 @@ func (im *image) indistinguishable(mem *vfs.Mem) (allowed []*model) {
 	for i := len(im.starts) - 1; i > im.floor; i-- {
 		start, end := im.starts[i], im.ends[i]
 		if bytes.Equal(now[start:start+frameHeaderBytes], was[start:start+frameHeaderBytes]) {
-			if zeroSlices(now[start:end], start) > zeroSlices(was[start:end], start) {
+			behind := now[end:min(roundUp(end, blockBytes)+blockBytes, int64(len(now)))]
+			if zeroSlices(now[start:end], start) > zeroSlices(was[start:end], start) && isZero(behind) {
 				allowed = append(allowed, im.states[i-1])
 			}
 			return allowed // the header says that everything before it was written

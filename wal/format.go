@@ -160,7 +160,7 @@ func parseMarker(b []byte, seed uint32, size int64) (m marker) {
 	m.successor = binary.LittleEndian.Uint64(b[48:])
 	m.checkpoint = int64(binary.LittleEndian.Uint64(b[56:]))
 	if m.state == markerNone || m.state > markerSealed || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
-		m.indexOffset != 0 && !isFramePlace(m.indexOffset, m.indexLength, size) ||
+		(m.indexOffset != 0 || m.indexLength != 0) && !isFramePlace(m.indexOffset, m.indexLength, size) ||
 		m.checkpoint != 0 && !isFramePlace(m.checkpoint, m.end-m.checkpoint, size) {
 		return marker{}
 	}

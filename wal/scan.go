@@ -112,7 +112,14 @@ func judge(r *reader, off int64, sequence uint64) (v verdict, h frameHeader, fra
 		return isDamaged, h, nil, err
 	}
 	if isZero(b) {
-		return isEnd, h, nil, nil
+		// Nothing, or a write that was cut off, leaves all of this sector as it was.
+		if b, err = r.view(off, min(sectorBytes-off%sectorBytes, seg.size-off)); err != nil {
+			return isDamaged, h, nil, err
+		}
+		if isZero(b) {
+			return isEnd, h, nil, nil
+		}
+		return isDamaged, h, nil, nil
 	}
 	h, ok := parseFrameHeader(b, seg.seed, off, seg.size)
 	if !ok || h.sequence != sequence {
@@ -129,7 +136,12 @@ func judge(r *reader, off int64, sequence uint64) (v verdict, h frameHeader, fra
 	case errors.Is(err, ballast.ErrUnknownVersion):
 		return isDamaged, h, nil, fmt.Errorf("wal: %s at offset %d: %w", seg.path, off, err)
 	case zeroSlices(frame, off) > h.zeros:
-		return isTorn, h, frame, nil
+		// It was to be the last one, so what is behind it was zero.
+		end := off + h.length
+		if b, err := r.view(end, min(roundUp(end, blockBytes)+blockBytes, seg.size)-end); err != nil || !isZero(b) {
+			return isDamaged, h, nil, err
+		}
+		return isTorn, h, nil, nil
 	case err == errPayload:
 		return isFrame, h, frame, nil
 	}
