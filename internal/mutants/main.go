@@ -84,7 +84,7 @@ func run(ctx context.Context, only, tier string, all, asJSON bool, timeout time.
 			return 2, context.Cause(ctx)
 		}
 		outcomes = append(outcomes, o)
-		fmt.Fprintf(c.progress, "%3d of %d  %-32s %s (%.0fs)\n", i+1, len(mutants), o.Mutant, o.summary(), time.Since(start).Seconds())
+		fmt.Fprintf(c.progress, "%3d of %d  %-36s %s (%.0fs)\n", i+1, len(mutants), o.Mutant, o.summary(), time.Since(start).Seconds())
 		if o.Error != "" {
 			fmt.Fprintln(c.progress, o.Error)
 		}
