@@ -19,7 +19,8 @@ type mutant struct {
 	name   string   // of its file
 	fault  string   // what is wrong, in a sentence
 	breaks string   // the promise that is not kept
-	tiers  []string // where it can be seen; those of defaultTiers when there are none
+	tiers  []string // where it can be seen; all those of wal when there are none
+	first  string   // the tier that is tried before the others, which saves time; "" for none
 	edits  []edit
 }
 
@@ -52,6 +53,7 @@ func allMutants() ([]mutant, error) {
 //	fault: What is wrong.
 //	breaks: The promise that is not kept.
 //	tiers: names of tiers; the line may be missing
+//	first: name of a tier; the line may be missing
 //
 //	== wal/write.go
 //	-- old
@@ -81,6 +83,8 @@ func parseMutant(name, text string) (mutant, error) {
 			m.fault = value
 		case key == "breaks":
 			m.breaks = value
+		case key == "first":
+			m.first = value
 		case key == "tiers":
 			m.tiers = strings.Fields(value)
 		default:
@@ -99,7 +103,11 @@ func (m *mutant) check() error {
 			return fmt.Errorf("nothing is replaced in %s", e.file)
 		}
 	}
-	for _, name := range m.tiers {
+	names := m.tiers
+	if m.first != "" {
+		names = append(slices.Clone(names), m.first)
+	}
+	for _, name := range names {
 		if !slices.ContainsFunc(tiers, func(t tier) bool { return t.name == name }) {
 			return fmt.Errorf("there is no tier %q", name)
 		}

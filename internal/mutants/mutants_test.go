@@ -138,7 +138,7 @@ func TestTiers(t *testing.T) {
 }
 
 func TestParseMutant(t *testing.T) {
-	m, err := parseMutant("x", "fault: F.\nbreaks: B.\ntiers: crash faults\n\n"+
+	m, err := parseMutant("x", "fault: F.\nbreaks: B.\ntiers: crash faults\nfirst: faults\n\n"+
 		"== wal/a.go\n-- old\n\ta: 1\n\n\tb\n-- new\n-- old\nc\n-- new\nd\n== wal/b.go\n-- old\ne\n-- new\nf\n")
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +146,9 @@ func TestParseMutant(t *testing.T) {
 	want := []edit{{"wal/a.go", "\ta: 1\n\n\tb\n", ""}, {"wal/a.go", "c\n", "d\n"}, {"wal/b.go", "e\n", "f\n"}}
 	if m.fault != "F." || m.breaks != "B." || !slices.Equal(m.tiers, []string{"crash", "faults"}) || !slices.Equal(m.edits, want) {
 		t.Errorf("got %+v", m)
+	}
+	if order := m.tiersOf(); len(order) != 2 || order[0].name != "faults" || order[1].name != "crash" {
+		t.Errorf("the order is %+v", order)
 	}
 	for _, text := range []string{
 		"", "fault: F.\nbreaks: B.\n", "fault: F.\n== a\n-- old\nb\n-- new\n",

@@ -32,25 +32,22 @@ var tiers = []tier{
 	{name: "powercut", pkg: "./internal/powercut", run: []string{"^TestPowerCut$/./^wal$"}, root: true},
 }
 
-// defaultTiers are for a fault that does not say where it can be seen.
-func defaultTiers() (all []tier) {
-	for _, t := range tiers {
-		if t.pkg == "./wal" {
-			all = append(all, t)
-		}
-	}
-	return all
-}
-
+// tiersOf returns the tiers for a fault in the order in which they are tried.
 func (m *mutant) tiersOf() (all []tier) {
-	if len(m.tiers) == 0 {
-		return defaultTiers()
-	}
 	for _, t := range tiers {
-		if slices.Contains(m.tiers, t.name) {
+		if len(m.tiers) == 0 && t.pkg == "./wal" || slices.Contains(m.tiers, t.name) {
 			all = append(all, t)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b tier) int {
+		switch {
+		case a.name == m.first && b.name != m.first:
+			return -1
+		case b.name == m.first && a.name != m.first:
+			return 1
+		}
+		return 0
+	})
 	return all
 }
 
