@@ -101,8 +101,8 @@ func (t *tally) String() string {
 			ops = append(ops, fmt.Sprintf("%v %d", vfs.Op(op), n))
 		}
 	}
-	return fmt.Sprintf("%d power cuts (%s; %d more during recovery), %d calls that failed, opened %d times",
-		t.cuts+t.again, strings.Join(ops, ", "), t.again, t.faults, t.opened)
+	return fmt.Sprintf("%d power cuts (%d in the work: %s; %d in the recovery), %d calls that failed, opened %d times",
+		t.cuts+t.again, t.cuts, strings.Join(ops, ", "), t.again, t.faults, t.opened)
 }
 
 // simulator makes the calls of one seed and cuts the power during the calls to the file system that they lead to, in copies of
