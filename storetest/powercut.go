@@ -264,7 +264,7 @@ func (s *simulator) certain() int {
 func (s *simulator) reopen() (err error) {
 	if s.store != nil {
 		if err := closeStore(s.store); err != nil {
-			return fmt.Errorf("Close: %w", err)
+			return fmt.Errorf("closing: %w", err)
 		}
 	}
 	s.store, err = s.openOn(s.mem)
@@ -277,11 +277,11 @@ func (s *simulator) openOn(mem *vfs.Mem) (store Store, err error) {
 	s.mu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("Open panicked: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("opening panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
 	if store, err = s.open(mem, cutDir); err != nil {
-		return nil, fmt.Errorf("Open: %w", err)
+		return nil, fmt.Errorf("opening: %w", err)
 	}
 	return store, nil
 }
@@ -413,7 +413,7 @@ func (s *simulator) goOn(store Store, mem *vfs.Mem, may []*oracle.Model, rng *ra
 	}
 	if rng.IntN(2) == 0 {
 		if err := closeStore(store); err != nil {
-			return 0, fmt.Errorf("Close: %w", err)
+			return 0, fmt.Errorf("closing: %w", err)
 		}
 	}
 	after := mem.Crash(rng.Uint64())

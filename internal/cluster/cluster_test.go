@@ -178,7 +178,7 @@ func newRun(t *testing.T, engine string, seed uint64) *run {
 			t.Fatal(err)
 		}
 	}
-	r.procs = &processes{folder: folder, dirs: dirs, engine: engine, network: r.network, up: map[string]*process{}}
+	r.procs = newProcesses(folder, dirs, engine, r.network)
 	r.clients = newClients(r.procs, seed)
 	return r
 }
@@ -198,10 +198,10 @@ func (r *run) run(ctx context.Context, todo []step, length time.Duration) error 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.procs.fail = cancel
-	defer r.procs.kill(peerIDs...)
+	defer r.procs.Kill(peerIDs...)
 	index, err := r.disturbAndSettle(ctx, todo, length)
 	if err == nil {
-		if err = r.procs.stop(); err == nil {
+		if err = r.procs.Stop(); err == nil {
 			r.count.entries, err = leftovers(r.procs.engine, r.procs.dirs, index)
 		}
 	}

@@ -80,7 +80,7 @@ func (r *run) cut(ways ...direction) {
 
 func (r *run) kill(ids ...string) {
 	r.logf("    kill %v", ids)
-	r.procs.kill(ids...)
+	r.procs.Kill(ids...)
 	r.count.kills += len(ids)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/procs"
 )
 
 // How raft is tuned: a leader that is gone is replaced within a second, and a run of some seconds sees many snapshots, whose
@@ -65,14 +66,12 @@ const (
 	fault     eventKind = "fault"     // of the store, for any other reason or in any other call
 )
 
-const stopCommand = "stop\n"
-
 // servePeer runs a peer until it is told to stop. The end of its standard input ends the process at once, so that no peer outlives the
 // test, however that ends.
 func servePeer(cfg peerConfig) (err error) {
 	stop := make(chan struct{})
 	go func() {
-		if word, _ := io.ReadAll(io.LimitReader(os.Stdin, int64(len(stopCommand)))); string(word) != stopCommand {
+		if procs.Wait(os.Stdin) != nil {
 			os.Exit(1)
 		}
 		close(stop)

@@ -16,7 +16,8 @@ import (
 // answering returns a run whose peers answer reads of the given machines, one for each of PeerIDs.
 func answering(t *testing.T, machines []*machine) *run {
 	t.Helper()
-	r := &run{report: &Report{Agree: true}, cluster: &cluster{peers: map[string]*process{}}}
+	addrs := map[string]string{}
+	r := &run{report: &Report{Agree: true}, cluster: &cluster{addr: func(id string) string { return addrs[id] }}}
 	for i, id := range PeerIDs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -25,7 +26,7 @@ func answering(t *testing.T, machines []*machine) *run {
 		t.Cleanup(func() { l.Close() })
 		p := &peer{id: id, machine: machines[i], listener: l}
 		go p.serve()
-		r.cluster.peers[id] = &process{id: id, addr: l.Addr().String()}
+		addrs[id] = l.Addr().String()
 	}
 	return r
 }
@@ -76,7 +77,13 @@ func TestCheckFindsWhatIsLost(t *testing.T) {
 
 func TestCheckOfPeerThatIsDown(t *testing.T) {
 	r := answering(t, []*machine{newMachine(), newMachine(), newMachine()})
-	delete(r.cluster.peers, "peer-3")
+	addr := r.cluster.addr
+	r.cluster.addr = func(id string) string {
+		if id == "peer-3" {
+			return ""
+		}
+		return addr(id)
+	}
 	if _, err := r.check(t.Context(), record{Run: 1, Acknowledged: []uint64{1}}); !errors.Is(err, errPeerDown) {
 		t.Errorf("check: %v, want %v", err, errPeerDown)
 	}

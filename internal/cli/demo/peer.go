@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/procs"
 )
 
 // How raft is tuned: a dead leader is replaced within about a second, and snapshots and compaction
@@ -79,7 +80,7 @@ func (w *eventWriter) send(e event) {
 func ServePeer(cfg PeerConfig) (err error) {
 	stop := make(chan struct{})
 	go func() {
-		if word, _ := io.ReadAll(io.LimitReader(cfg.Commands, int64(len(stopCommand)))); string(word) != stopCommand {
+		if procs.Wait(cfg.Commands) != nil {
 			cfg.Orphaned()
 		}
 		close(stop)
@@ -104,8 +105,6 @@ func ServePeer(cfg PeerConfig) (err error) {
 	<-stop
 	return p.stop()
 }
-
-const stopCommand = "stop\n"
 
 type peer struct {
 	id        string

@@ -74,7 +74,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.kill(PeerIDs...)
+	defer c.Kill(PeerIDs...)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -244,7 +244,7 @@ func (c *client) whyNot() error {
 
 // stopAndReadBack ends the peers and looks at what they left.
 func (r *run) stopAndReadBack(index uint64) error {
-	if err := r.cluster.stop(); err != nil {
+	if err := r.cluster.Stop(); err != nil {
 		return err
 	}
 	r.report.Snapshots = r.cluster.told.snapshots.Load()

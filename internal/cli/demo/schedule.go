@@ -119,7 +119,7 @@ func (r *run) killAll(ctx context.Context) error {
 
 func (r *run) kill(what string, ids ...string) {
 	acked := r.client.acked.Load()
-	r.cluster.kill(ids...)
+	r.cluster.Kill(ids...)
 	r.killedAt = time.Now()
 	r.kills.Add(int64(len(ids)))
 	r.event("killed %s, after %s acknowledged writes", what, Thousands(acked))
