@@ -126,6 +126,7 @@ type simulator struct {
 	// inject is what a call to the file system fails with, when untilFault comes down to 0.
 	inject     error
 	untilFault int
+	fired      bool // it has
 
 	calls uint64 // to the file system, that change something
 	tally tally
@@ -292,25 +293,50 @@ func (s *simulator) failed(i uint64) error {
 	s.mu.Lock()
 	s.inject = []error{syscall.EIO, vfs.Late(syscall.EIO), vfs.Late(syscall.EIO), syscall.ENOSPC}[s.rng.IntN(4)]
 	s.untilFault = 1 + s.rng.IntN(8)
+	s.fired = false
 	s.tally.faults++
 	s.mu.Unlock()
 	if s.rng.IntN(3) > 0 {
-		if err := s.begin(i).Do(s.store); err == nil {
+		c := s.begin(i)
+		err := c.Do(s.store)
+		if err == nil {
 			s.settle(1) // something else has met the fault, or it comes later
+		} else if !s.hasFired() {
+			return fmt.Errorf("%v: %w", c, err)
 		}
 	}
-	_ = closeStore(s.store) // may return the fault
+	if err := closeStore(s.store); err != nil && !s.hasFired() {
+		return fmt.Errorf("closing: %w", err)
+	}
+	// This opening, or the next, is without any fault.
 	store, err := s.openOn(s.mem)
+	if err != nil && !s.hasFired() {
+		return err
+	}
 	s.mu.Lock()
 	s.untilFault = 0
 	s.mu.Unlock()
 	if err == nil {
-		_ = closeStore(store) // this one, or the next, is opened without any fault
+		if err := s.findAfterFault(store); err != nil {
+			return err
+		}
+		_ = closeStore(store) // it may have met the fault
 	}
 	if s.store, err = s.openOn(s.mem); err != nil {
 		return err
 	}
-	n, err := oracle.Find(s.store, s.possible(s.certain())...)
+	return s.findAfterFault(s.store)
+}
+
+func (s *simulator) hasFired() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fired
+}
+
+// findAfterFault finds out whether a call that failed has happened.
+func (s *simulator) findAfterFault(store Store) error {
+	n, err := oracle.Find(store, s.possible(s.certain())...)
 	if err != nil {
 		return fmt.Errorf("after a fault: %w", err)
 	}
@@ -338,6 +364,7 @@ func (s *simulator) hook(call *vfs.Call) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.untilFault--; s.untilFault == 0 {
+		s.fired = true
 		return s.inject
 	}
 	return nil
@@ -353,7 +380,7 @@ func (s *simulator) look(call *vfs.Call, n uint64) error {
 		s.tally.cuts++
 		s.tally.byOp[call.Op]++
 		s.mu.Unlock()
-		if err := s.recover(cut, may, n*outcomes+i); err != nil {
+		if err := s.recover(cut, may, (s.load.Seed<<32)+n*outcomes+i); err != nil {
 			return fmt.Errorf("power cut %d: %w", i, err)
 		}
 	}

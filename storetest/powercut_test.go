@@ -39,6 +39,9 @@ func openWhole(fault string) OpenFSFunc {
 		if err := fsys.MkdirAll(dir); err != nil {
 			return nil, err
 		}
+		if err := fsys.SyncDir(dir); err != nil { // what is shown below has to be there for ever
+			return nil, err
+		}
 		s := &whole{Store: memstore.New(), fsys: fsys, dir: dir, fault: fault}
 		return s, s.load()
 	}
@@ -162,7 +165,7 @@ func smallEntries(c *config) { c.crashEntryBytes = 200 }
 
 // TestRunCrash is a store that does it right.
 func TestRunCrash(t *testing.T) {
-	RunCrash(t, PowerCuts(openWhole("")), Crashes(200), EveryCall(3), smallEntries)
+	RunCrash(t, PowerCuts(openWhole("")), Crashes(2000), EveryCall(3), smallEntries)
 }
 
 // TestPowerCutsFindFaults has stores that do not. A simulator that finds nothing proves nothing.

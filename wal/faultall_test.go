@@ -312,7 +312,6 @@ func (r *faultRun) several(k int) bool {
 func (r *faultRun) reopened(list []*caller) {
 	r.t.Helper()
 	var err error
-	r.doubt.opening()
 	r.store, err = Open(dataDir, r.opts)
 	r.must(err)
 	r.counts.add("opened again", 1)

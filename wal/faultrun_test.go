@@ -284,7 +284,6 @@ func (r *faultRun) run(n int) bool {
 // open opens the log, again when the fault comes into it, and expects one of the models.
 func (r *faultRun) open(models ...*model) {
 	r.t.Helper()
-	r.doubt.opening()
 	s, err := Open(dataDir, r.opts)
 	for tries := 1; err != nil; tries++ {
 		r.counts.add("openings failed", 1)
@@ -298,7 +297,6 @@ func (r *faultRun) open(models ...*model) {
 		if tries == 3 {
 			r.fatal("nothing fails any more, and yet Open: %v", err)
 		}
-		r.doubt.opening()
 		s, err = Open(dataDir, r.opts)
 	}
 	r.store = s

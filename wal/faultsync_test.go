@@ -114,13 +114,6 @@ func (d *doubtFS) SyncDir(dir string) error {
 	return err
 }
 
-// opening is told when a log is opened: it cannot know which of its names an earlier one failed to sync, and syncs them.
-func (d *doubtFS) opening() {
-	d.mu.Lock()
-	d.names = false
-	d.mu.Unlock()
-}
-
 type doubtHandle struct {
 	vfs.File
 	fs   *doubtFS

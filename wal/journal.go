@@ -70,7 +70,7 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 	if err := j.begin(); err != nil {
 		j.keeper.drop()
 		j.handles.closeAll()
-		return nil, errors.Join(err, j.lock.Close())
+		return nil, errors.Join(noSpace(err), j.lock.Close())
 	}
 	j.keeper.start(j)
 	return j, nil
@@ -109,7 +109,7 @@ func (j *journal) begin() error {
 		if err := j.removeAll(rec.garbage); err != nil {
 			return err
 		}
-		return noSpace(j.create()) // also where a write that never lacks space later on finds none
+		return j.create()
 	}
 	if seg := rec.unused; seg != nil && seg.size != j.opts.SegmentBytes {
 		_ = rec.unusedFile.Close() // nothing was written

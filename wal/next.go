@@ -38,21 +38,30 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 	}
 }
 
-// adopt makes the segment that was found the next one. Whoever named it may have died before the name was durable.
+// adopt makes the segment that was found the next one. Whoever named it may have died before the name was durable, or seen a sync
+// of it fail; so it gets the name once more.
 func (k *keeper) adopt() error {
 	seg := k.found
 	if seg == nil {
 		return nil
 	}
-	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
-		_ = seg.rw.Close() // nothing was written
-		k.found = nil
-		return k.unnamed(seg.path, err)
+	k.found = nil
+	_ = seg.rw.Close() // nothing was written
+	tmp := filepath.Join(k.j.dir, nextName)
+	if err := k.j.fs.Rename(seg.path, tmp); err != nil {
+		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
 	}
-	k.syncs.Add(1)
+	if err := k.rename(tmp, seg.path); err != nil {
+		return err
+	}
+	f, err := k.j.fs.Open(seg.path)
+	if err != nil {
+		return noSpace(fmt.Errorf("wal: opening a segment: %w", err))
+	}
+	seg.rw = f
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.next, k.found = seg, nil
+	k.next = seg
 	return nil
 }
 
@@ -255,13 +264,17 @@ func (k *keeper) mayRecycle() bool {
 // recycle makes an unused segment the next one.
 func (k *keeper) recycle(old *segment) error {
 	tmp := filepath.Join(k.j.dir, nextName)
-	err := k.j.fs.Rename(old.path, tmp)
-	if err != nil {
-		return fmt.Errorf("wal: recycling a segment: %w", err)
+	if err := k.j.fs.Rename(old.path, tmp); err != nil {
+		if old.freed { // it holds nothing, and its space is still to be given back
+			k.mu.Lock()
+			k.unused = append(k.unused, old)
+			k.mu.Unlock()
+		}
+		return noSpace(fmt.Errorf("wal: recycling a segment: %w", err))
 	}
 	f, err := k.j.fs.Open(tmp)
 	if err != nil {
-		return fmt.Errorf("wal: recycling a segment: %w", err)
+		return noSpace(fmt.Errorf("wal: recycling a segment: %w", err))
 	}
 	if err := k.install(newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: old.size}), f, tmp, false); err != nil {
 		return err
