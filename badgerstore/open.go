@@ -100,6 +100,9 @@ func (s *Store) open(made []string) error {
 // emptyLogs opens badger with a larger memtable, which what its write-ahead logs hold fits in, and closes it: that is then in tables. If
 // the store went on with such a memtable, a crash would leave a log that needs a still larger one, and so on.
 func (s *Store) emptyLogs(memTable int64) error {
+	if err := s.checkSpace(memTable, s.opts.ReserveBytes/8); err != nil {
+		return err
+	}
 	configured := s.bopt.MemTableSize
 	s.bopt.MemTableSize = memTable
 	if err := s.openBadger(); err != nil {

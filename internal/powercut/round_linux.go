@@ -239,6 +239,8 @@ func (r *round) watch(ctx context.Context, cmd *exec.Cmd, reports <-chan report)
 	timer := time.NewTimer(maxOpening)
 	defer timer.Stop()
 	var early <-chan time.Time
+	var begun uint64       // the calls that had returned when the store was found
+	var patience time.Time // with the first one after that
 	for {
 		select {
 		case q, ok := <-reports:
@@ -251,6 +253,7 @@ func (r *round) watch(ctx context.Context, cmd *exec.Cmd, reports <-chan report)
 				return q, nil
 			}
 			p = q
+			begun, patience = r.shared.acknowledged.Load(), time.Now().Add(maxOpening)
 			r.phase.Store(working)
 			timer.Reset(r.limit)
 			early = time.After(r.early)
@@ -266,6 +269,13 @@ func (r *round) watch(ctx context.Context, cmd *exec.Cmd, reports <-chan report)
 				_ = cmd.Process.Signal(unix.SIGQUIT) // it prints what it is waiting for
 				time.Sleep(time.Second)
 				return report{Outcome: unopened}, nil
+			}
+			if r.shared.acknowledged.Load() == begun { // it is slow, or it hangs
+				if time.Now().After(patience) {
+					return report{Outcome: failed, Text: fmt.Sprintf("no call has returned within %v", maxOpening)}, nil
+				}
+				timer.Reset(r.limit)
+				continue
 			}
 			r.disk.mu.Lock()
 			r.take()
