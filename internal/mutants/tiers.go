@@ -20,7 +20,7 @@ var tiers = []tier{
 		"^TestMarkerOfAFailedSync$", "^TestNameOfTheNextSegment$", "^TestRecyclingBesideRotation$", "^TestNothingIsRemoved",
 		"^TestRemovedFileComesBack$"}},
 	{name: "faults", pkg: "./wal", run: []string{"^TestFault", "^TestFailed(Rotation|FolderSync|Recycling|Call|Reads|Zeros)", "^TestEveryFault$",
-		"^TestDiskFull", "^TestNoSpace", "^TestNoSyncTwice$", "^TestFolderSync", "^TestDoubt$", "^TestUnknown(Marker|End)$", "^TestSharedFrameFails$"}},
+		"^TestDiskFull", "^TestNoSpace", "^TestNoSyncTwice$", "^TestFolderSync", "^TestDoubt$", "^TestUnknown(Marker|End)$", "^TestSharedFrameFails$", "^TestNewLogWithoutSpace$", "^TestOpenWithoutSpace$", "^TestRecyclingWithoutSpace$"}},
 	{name: "flips", pkg: "./wal", run: []string{"^TestFlip", "^TestLost", "^TestShorter", "^TestMissing", "^TestDamaged", "^TestBelieved",
 		"^TestRecycledDeletion$"}},
 	{name: "fuzz", pkg: "./wal", run: []string{"^Fuzz", "^TestFrameOutOfPlace$", "^TestPartOfARecord$"}}, // with what is kept as seeds
