@@ -19,7 +19,7 @@
 //   - Each entry has a checksum that is verified on every read. Damage is a [ballast.CorruptionError]: of Open when it
 //     concerns what opening needs, otherwise of GetLog of the damaged entries. A write that a crash cut off was never
 //     acknowledged and is no damage; the two are told apart.
-//   - A full disk refuses entries with [ballast.ErrNoSpace]; votes, deletions, reading and opening still work, and
+//   - A full disk, of a file system that writes in place as ext4 and xfs do, refuses entries with [ballast.ErrNoSpace]; votes, deletions, reading and opening still work, and
 //     entries are taken again when there is space, without opening anew.
 //   - After a failed write or sync the log takes no more writes and returns the first cause, until it is opened again.
 //     Reads go on.
