@@ -3,6 +3,8 @@ module github.com/raft-ballast/ballast/raft18
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
+	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/raft v1.8.0
 	github.com/raft-ballast/ballast v0.0.0
