@@ -26,6 +26,9 @@ const (
 	// callsPerSeed is how long a store lives until the next seed begins with an empty one.
 	callsPerSeed = 60
 
+	// maxIdle is how many seeds may go by for each power cut: some begin and end between two of them, when EveryCall is large.
+	maxIdle = 20
+
 	// outcomes is how many outcomes of one power cut are looked at.
 	outcomes = 2
 
@@ -42,7 +45,7 @@ func powerCuts(t *testing.T, open OpenFSFunc, cfg *config) {
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for total.more() {
+			for total.more() && next.Load() < first+maxIdle*uint64(1+total.done()) {
 				s := newSimulator(open, cfg, next.Add(1)-1)
 				err := s.run()
 				total.add(&s.tally, err)
@@ -53,6 +56,9 @@ func powerCuts(t *testing.T, open OpenFSFunc, cfg *config) {
 	t.Logf("seeds %d to %d: %v", first, next.Load()-1, total)
 	if total.err != nil {
 		t.Fatal(total.err)
+	}
+	if total.more() {
+		t.Fatal("there was hardly a call to cut the power in: does the store use the file system that it is given?")
 	}
 }
 
@@ -72,6 +78,13 @@ func (t *tally) more() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err == nil && t.cuts+t.again < t.wanted
+}
+
+// done returns how often the power was cut.
+func (t *tally) done() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cuts + t.again
 }
 
 // add adds the tally of one seed, with the error that ended it.
@@ -183,11 +196,23 @@ func (s *simulator) failure() error {
 
 // call makes the i-th call.
 func (s *simulator) call(i uint64) error {
-	c := s.begin(i)
-	if err := c.Do(s.store); err != nil {
-		return fmt.Errorf("%v: %w", c, err)
+	if err := do(s.begin(i), s.store); err != nil {
+		return err
 	}
 	s.settle(1)
+	return nil
+}
+
+// do makes a call. A panic is an error, so that it has the seed.
+func do(c oracle.Call, store Store) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v panicked: %v\n%s", c, p, debug.Stack())
+		}
+	}()
+	if err := c.Do(store); err != nil {
+		return fmt.Errorf("%v: %w", c, err)
+	}
 	return nil
 }
 
@@ -204,8 +229,8 @@ func (s *simulator) callTwo(i uint64) error {
 	s.states = append(s.states, onlySet, both)
 	s.mu.Unlock()
 	returned := func(call oracle.Call) error {
-		if err := call.Do(s.store); err != nil {
-			return fmt.Errorf("%v: %w", call, err)
+		if err := do(call, s.store); err != nil {
+			return err
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -297,12 +322,12 @@ func (s *simulator) failed(i uint64) error {
 	s.tally.faults++
 	s.mu.Unlock()
 	if s.rng.IntN(3) > 0 {
-		c := s.begin(i)
-		err := c.Do(s.store)
-		if err == nil {
+		if err := do(s.begin(i), s.store); err == nil {
 			s.settle(1) // something else has met the fault, or it comes later
 		} else if !s.hasFired() {
-			return fmt.Errorf("%v: %w", c, err)
+			return err
+		} else {
+			s.afterFailure()
 		}
 	}
 	if err := closeStore(s.store); err != nil && !s.hasFired() {
@@ -326,6 +351,24 @@ func (s *simulator) failed(i uint64) error {
 		return err
 	}
 	return s.findAfterFault(s.store)
+}
+
+// afterFailure makes one more call behind one that failed. It may fail as well; when it returns nil it is durable, whatever became of the
+// other one.
+func (s *simulator) afterFailure() {
+	set := oracle.Call{Key: "set after a failure", Value: oracle.Bytes(s.rng, 50)}
+	s.mu.Lock()
+	for _, m := range s.states[s.acknowledged : s.acknowledged+2] {
+		m = m.Clone()
+		set.Apply(m)
+		s.states = append(s.states, m)
+	}
+	s.mu.Unlock()
+	if do(set, s.store) == nil {
+		s.mu.Lock()
+		s.acknowledged += 2
+		s.mu.Unlock()
+	}
 }
 
 func (s *simulator) hasFired() bool {
@@ -355,8 +398,7 @@ func (s *simulator) hook(call *vfs.Call) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.err == nil {
-				s.err = fmt.Errorf("seed %d, call %d to the file system (%v of %s to %q at %d): %w",
-					s.load.Seed, n, call.Op, call.Path, call.To, call.Off, err)
+				s.err = fmt.Errorf("seed %d, power cut in call %d to the file system, %s: %w", s.load.Seed, n, describeCall(call), err)
 			}
 			return vfs.ErrCrashed // ends the run
 		}
@@ -370,6 +412,16 @@ func (s *simulator) hook(call *vfs.Call) error {
 	return nil
 }
 
+func describeCall(c *vfs.Call) string {
+	switch c.Op {
+	case vfs.OpRename:
+		return fmt.Sprintf("%v of %s to %s", c.Op, c.Path, c.To)
+	case vfs.OpWrite, vfs.OpAllocate:
+		return fmt.Sprintf("%v of %d bytes at %d of %s", c.Op, c.Len, c.Off, c.Path)
+	}
+	return fmt.Sprintf("%v of %s", c.Op, c.Path)
+}
+
 // look cuts the power during the n-th call.
 func (s *simulator) look(call *vfs.Call, n uint64) error {
 	from := s.certain()
@@ -381,7 +433,7 @@ func (s *simulator) look(call *vfs.Call, n uint64) error {
 		s.tally.byOp[call.Op]++
 		s.mu.Unlock()
 		if err := s.recover(cut, may, (s.load.Seed<<32)+n*outcomes+i); err != nil {
-			return fmt.Errorf("power cut %d: %w", i, err)
+			return fmt.Errorf("outcome %d: %w", i, err)
 		}
 	}
 	return nil
@@ -435,10 +487,12 @@ func (s *simulator) goOn(store Store, mem *vfs.Mem, may []*oracle.Model, rng *ra
 	m := may[found].Clone()
 	c := oracle.Call{Logs: oracle.Entries(rng, m.Last()+1, 1, rng.IntN(2000))}
 	c.Apply(m)
-	if err := c.Do(store); err != nil {
-		return 0, fmt.Errorf("going on: %w", err)
+	if err := do(c, store); err != nil {
+		return 0, fmt.Errorf("the store was opened after that: %w", err)
 	}
+	end := "the power was cut once more"
 	if rng.IntN(2) == 0 {
+		end = "it was closed and the power cut"
 		if err := closeStore(store); err != nil {
 			return 0, fmt.Errorf("closing: %w", err)
 		}
@@ -451,7 +505,7 @@ func (s *simulator) goOn(store Store, mem *vfs.Mem, may []*oracle.Model, rng *ra
 		closeStore(again)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("what was found before is not found again: %w", err)
+		return 0, fmt.Errorf("the store was opened after that, %v was made, %s, and the store opened again: %w", c, end, err)
 	}
 	return found, nil
 }

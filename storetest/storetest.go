@@ -74,6 +74,7 @@ type config struct {
 
 	// of RunCrash
 	crashes, everyCall int
+	crashesSet         bool
 	crashEntryBytes    int // 0 is cutEntryBytes
 	seed               uint64
 	twoWriters         bool
@@ -112,7 +113,7 @@ func ClosedError(err error) Option { return func(c *config) { c.errClosed = err 
 // LockedError is what a second opener gets. The default is ballast.ErrLocked.
 func LockedError(err error) Option { return func(c *config) { c.errLocked = err } }
 
-// HangLimit is when a call is given up that should have returned at once; the default is 20 seconds. It is no
+// HangLimit, of Run, is when a call is given up that should have returned at once; the default is 20 seconds. It is no
 // measurement: it turns a call that never returns into a failure that names it. A shorter one is for a store
 // that is known to hang.
 func HangLimit(d time.Duration) Option { return func(c *config) { c.hangLimit = d } }
