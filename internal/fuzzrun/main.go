@@ -10,6 +10,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -77,6 +78,14 @@ func run(ctx context.Context, fuzztime time.Duration, only string, parallel int,
 		targets = append(targets, t)
 	}
 	printTable(os.Stdout, targets)
+	if len(targets) == 0 {
+		return 0, errors.New("there is no such target")
+	}
+	for _, t := range targets {
+		if t.executions == 0 && !t.crashed {
+			return crashes, fmt.Errorf("%s of %s has not come to run in its time; give it more", t.name, t.pkg)
+		}
+	}
 	return crashes, nil
 }
 

@@ -42,6 +42,10 @@ func main() {
 	asJSON := flag.Bool("json", false, "print the outcome as JSON")
 	timeout := flag.Duration("timeout", 5*time.Minute, "what a tier may take; a fault that makes it hang is caught then")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "mutants: %q: faults are chosen with -only\n", flag.Args())
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code, err := run(ctx, *only, *tier, *all, *asJSON, *timeout)
 	stop()
@@ -61,6 +65,15 @@ func run(ctx context.Context, only, tier string, all, asJSON bool, timeout time.
 	tierNames, err := regexp.Compile(tier)
 	if err != nil {
 		return 2, err
+	}
+	matching := 0
+	for _, t := range tiers {
+		if tierNames.MatchString(t.name) {
+			matching++
+		}
+	}
+	if matching == 0 {
+		return 2, fmt.Errorf("no tier is called %q", tier)
 	}
 	root, err := moduleRoot(ctx)
 	if err != nil {

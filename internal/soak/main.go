@@ -31,7 +31,8 @@ func main() {
 	flag.Parse()
 	i := slices.IndexFunc(engines, func(e engine) bool { return e.name == *name })
 	if i < 0 || flag.NArg() > 0 || cfg.length < minLength || cfg.rate < 0 || cfg.keep < 1000 {
-		fmt.Fprintln(os.Stderr, "soak: the command line is wrong")
+		fmt.Fprintf(os.Stderr, "soak: -engine %s -for %v -rate %v -keep %d and %d other arguments cannot be right\n",
+			*name, cfg.length, cfg.rate, cfg.keep, flag.NArg())
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -45,6 +46,9 @@ func main() {
 	}
 	if err == nil && !rep.good() {
 		err = errors.New("something grows, see above")
+		if !rep.Checks[0].OK {
+			err = errors.New("the log has not come to its size, so the rest tells nothing: take a longer -for or a smaller -keep")
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)

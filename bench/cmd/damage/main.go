@@ -19,6 +19,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -51,6 +52,10 @@ func main() {
 	flag.StringVar(&c.dir, "dir", "", "folder for the logs (default: a new one among the system's temporary files)")
 	flag.BoolVar(&c.json, "json", false, "print JSON instead of a table")
 	flag.Parse()
+	if flag.NArg() > 0 || c.trials < 1 {
+		fmt.Fprintf(os.Stderr, "damage: -trials %d and %q cannot be right; -h tells the flags\n", c.trials, flag.Args())
+		os.Exit(1)
+	}
 	var err error
 	if c.stores, err = regexp.Compile("^(?:" + stores + ")$"); err == nil {
 		err = run(c, os.Stdout, os.Stderr)
@@ -87,6 +92,9 @@ func run(c config, out, progress io.Writer) (err error) {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		results = append(results, r)
+	}
+	if len(results) == 0 {
+		return errors.New("no store is called that")
 	}
 	if c.json {
 		e := json.NewEncoder(out)

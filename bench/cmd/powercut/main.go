@@ -95,6 +95,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if flag.NArg() > 0 || *cuts < 1 {
+		return fmt.Errorf("-cuts %d and %q cannot be right; -h tells the flags", *cuts, flag.Args())
+	}
+	info, err := os.Stderr.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
 	var rows []row
 	for _, s := range stores {
 		if *only != "" && !wanted.MatchString(s.name) {
@@ -103,16 +108,25 @@ func run(ctx context.Context) error {
 		for _, kind := range loopfs.Kinds {
 			c := powercut.Config{Kind: kind, Store: s.name, Cuts: *cuts, Seed: *seed, Workload: s.workload}
 			c.Workload.MaxBytes, c.Workload.Plain = maxBytes, true
-			c.Progress = func(r powercut.Result) {
-				fmt.Fprintf(os.Stderr, "\r%s on %s: %d of %d cuts\033[K", s.name, kind, r.Cuts, *cuts)
+			if terminal {
+				c.Progress = func(r powercut.Result) {
+					fmt.Fprintf(os.Stderr, "\r%s on %s: %d of %d cuts\033[K", s.name, kind, r.Cuts, *cuts)
+				}
+			} else {
+				fmt.Fprintf(os.Stderr, "%s on %s\n", s.name, kind)
 			}
 			r, err := powercut.Run(ctx, c)
-			fmt.Fprint(os.Stderr, "\r\033[K")
-			if err != nil {
-				return fmt.Errorf("%s on %s: %w", s.name, kind, err)
+			if terminal {
+				fmt.Fprint(os.Stderr, "\r\033[K")
 			}
 			rows = append(rows, row{s.name, kind, r})
+			if err != nil {
+				return errors.Join(print(rows), fmt.Errorf("%s on %s: %w", s.name, kind, err))
+			}
 		}
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("no store is called %q", *only)
 	}
 	if *asJSON {
 		out := json.NewEncoder(os.Stdout)
