@@ -27,7 +27,7 @@ type Store struct {
 //
 // An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
 // [ballast.ErrCorrupt] when something is damaged that opening needs; [ballast.ErrUnknownVersion] for a newer format;
-// [ballast.ErrForeign] for another store's directory; [ballast.ErrNoSpace] when a new log finds no room. With errors.As the first two
+// [ballast.ErrForeign] for another store's directory; [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
 // are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
 //
 // Close the store after raft's Shutdown: raft does not.
