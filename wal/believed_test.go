@@ -1,7 +1,10 @@
 package wal
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"syscall"
 	"testing"
@@ -9,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -215,4 +219,77 @@ func TestForeignFolder(t *testing.T) {
 	l.fs.(*vfs.Mem).WriteFile(dataDir+"/other.db", []byte("of somebody else"))
 	l.open()
 	l.check()
+}
+
+// TestLastNumber: a segment with a number, or a frame with a sequence number, that nothing can follow. Counting on from it would come
+// to 0, and what is written then was not found any more.
+func TestLastNumber(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.fill(3, 100)
+	l.abandon()
+	was := mem.ReadFile(segmentPath(dataDir, 1))
+	forged := func(number, sequence uint64) *vfs.Mem {
+		data := bytes.Clone(was)
+		for off := int64(framesOffset); sequence > 0 && off < int64(len(data))-frameHeaderBytes; {
+			if binary.LittleEndian.Uint32(data[off:]) != frameMagic {
+				break
+			}
+			binary.LittleEndian.PutUint64(data[off+16:], sequence)
+			sequence++
+			off = frameStart(off + int64(binary.LittleEndian.Uint64(data[off+8:])))
+		}
+		reseal(data, number)
+		mem := vfs.NewMem()
+		must(t, mem.MkdirAll(dataDir))
+		mem.WriteFile(segmentPath(dataDir, number), data)
+		return mem
+	}
+	const last = math.MaxUint64
+	for _, c := range []struct {
+		name             string
+		number, sequence uint64
+		opens            bool
+	}{
+		{"the segment that is last of all", last, 0, false},
+		{"a segment beyond the limit", maxNumber + 1, 0, false},
+		{"a segment at the limit", maxNumber, 0, true},
+		{"a segment before the limit", maxNumber - 1, 0, true},
+		{"the frame that is last of all", 1, last - 1, false},
+		{"a frame beyond the limit", 1, maxNumber, false},
+		{"a frame at the limit", 1, maxNumber - 1, true},
+		{"a frame before the limit", 1, maxNumber - 2, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mem := forged(c.number, c.sequence)
+			s, err := Open(dataDir, memOptions(mem))
+			if !c.opens {
+				if !errors.Is(err, ballast.ErrCorrupt) {
+					t.Fatalf("Open returns %v", err)
+				}
+				return
+			}
+			if err != nil && !errors.Is(err, errNumbers) {
+				t.Fatalf("Open returns %v", err)
+			}
+			written := uint64(3)
+			for err == nil && written < 100 { // at most two segments
+				if err = s.StoreLog(oracle.EntryOf(written+1, make([]byte, minSegmentBytes/40))); err == nil {
+					written++
+				}
+			}
+			if !errors.Is(err, errNumbers) && c.number != maxNumber-1 {
+				t.Errorf("a write returns %v", err)
+			}
+			if s != nil {
+				_ = s.Close()
+			}
+			s, err = OpenReadOnly(dataDir, memOptions(mem))
+			must(t, err)
+			defer s.Close()
+			if got, err := s.LastIndex(); err != nil || got != written {
+				t.Errorf("LastIndex: %d, %v; %d was acknowledged", got, err, written)
+			}
+		})
+	}
 }

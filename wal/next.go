@@ -184,8 +184,14 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 	return nil
 }
 
+// errNumbers is returned by a write to a log with forged numbers.
+var errNumbers = errors.New("wal: the log is at the last number that a segment or a frame can have; move it to a new folder with ballast.Copy")
+
 // format writes a segment's first zeros and what it begins with.
 func (k *keeper) format(seg *segment, whole bool) error {
+	if seg.number > maxNumber {
+		return errNumbers
+	}
 	if err := seg.rw.Truncate(seg.size); err != nil {
 		return noSpace(fmt.Errorf("wal: sizing a segment: %w", err))
 	}

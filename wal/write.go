@@ -288,6 +288,9 @@ func (w *writer) request(q *request) {
 
 // finish writes the frame. When it fails the engine has failed: what is on the disk is unknown.
 func (w *writer) finish() error {
+	if w.sequence >= maxNumber {
+		return w.j.failed.Fail(errNumbers)
+	}
 	end := w.pos
 	zeros := uint32(0)
 	first := w.blocks[0].data[w.start&cacheBlockMask:]
