@@ -221,6 +221,107 @@ func TestForeignFolder(t *testing.T) {
 	l.check()
 }
 
+// TestBelievedCheckpoint: a checkpoint with checksums that match names segments as none can be named. To believe it would be to free the
+// segment that the log goes on in, when the entries that are said to be there are deleted.
+func TestBelievedCheckpoint(t *testing.T) {
+	renamed := func(r record, number uint64) record {
+		switch r.kind {
+		case recordSegment:
+			r.a = number
+		case recordRuns:
+			r.second = bytes.Clone(r.second)
+			binary.LittleEndian.PutUint64(r.second, number)
+		}
+		return r
+	}
+	of := func(kinds ...byte) func(r record) bool {
+		return func(r record) bool { return slices.Contains(kinds, r.kind) }
+	}
+	for name, change := range map[string]func(r record) []record{
+		"as it was":                 func(r record) []record { return []record{r} },
+		"the tail as an older one":  func(r record) []record { return []record{renamed(r, 2)} },
+		"the one after the tail":    func(r record) []record { return []record{renamed(r, 3)} },
+		"one beyond the limit":      func(r record) []record { return []record{renamed(r, maxNumber+1)} },
+		"one of number 0":           func(r record) []record { return []record{renamed(r, 0)} },
+		"a segment twice":           func(r record) []record { return slices.Repeat([]record{r}, 1+count(of(recordSegment)(r))) },
+		"the runs of a group twice": func(r record) []record { return slices.Repeat([]record{r}, 1+count(of(recordRuns)(r))) },
+		"a sequence number that is none": func(r record) []record {
+			r.b |= math.MaxUint64 * uint64(count(of(recordSegment)(r)))
+			return []record{r}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := newTestLog(t, mem, 1)
+			l.rotate()
+			tail := l.j.tail
+			l.abandon()
+			data := bytes.Clone(mem.ReadFile(tail.path))
+			h, _ := parseFrameHeader(data[framesOffset:], tail.seed, framesOffset, tail.size)
+			var forged []record
+			must(t, walk(data[framesOffset:][:h.length], h, tail.seed, framesOffset, func(r *record, _ int64, _ bool) error {
+				if r.kind != recordEntry {
+					forged = append(forged, change(*r)...)
+				}
+				return nil
+			}))
+			fresh := make([]byte, len(data))
+			copy(fresh, data[:framesOffset])
+			copy(fresh[framesOffset:], encodeFrame(forged, h.sequence, tail.seed, framesOffset))
+			mem.WriteFile(tail.path, fresh)
+			before := mem.Files()
+			_, err := Open(dataDir, memOptions(mem))
+			if name == "as it was" {
+				must(t, err)
+				return
+			}
+			if !errors.Is(err, ballast.ErrCorrupt) {
+				t.Errorf("Open returns %v", err)
+			}
+			if after := mem.Files(); len(after) < len(before) {
+				t.Errorf("of %v there are %v", before, after)
+			}
+		})
+	}
+}
+
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// TestBeyondTheLimit: a marker with a number that no log comes to is a bound that the log does not reach, whatever it says besides, and a
+// frame with one behind the end of the log shows that something is missing before it.
+func TestBeyondTheLimit(t *testing.T) {
+	for _, sequence := range []uint64{7, maxNumber, maxNumber + 1, math.MaxUint64} {
+		for _, state := range []byte{markerOpen, markerClosed, markerSealed} {
+			mem := vfs.NewMem()
+			l := newTestLog(t, mem, 1)
+			l.fill(3, 100)
+			tail := l.j.tail
+			l.abandon()
+			b := make([]byte, markerBytes)
+			putMarker(b, marker{state: state, sequence: sequence, end: tail.end}, tail.seed)
+			patch(t, mem, tail.path, markerOffset, b)
+			if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrCorrupt) {
+				t.Errorf("a marker of state %d with sequence number %d: Open returns %v", state, sequence, err)
+			}
+		}
+		mem := vfs.NewMem()
+		l := newTestLog(t, mem, 1)
+		l.fill(3, 100)
+		tail := l.j.tail
+		l.abandon()
+		off := roundUp(tail.end, blockBytes) // where the frame before it would be, all is zero
+		patch(t, mem, tail.path, off, encodeFrame([]record{{kind: recordSet, first: []byte("k")}}, sequence, tail.seed, off))
+		if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrCorrupt) {
+			t.Errorf("frame %d behind the end: Open returns %v", sequence, err)
+		}
+	}
+}
+
 // TestLastNumber: a segment with a number, or a frame with a sequence number, that nothing can follow. Counting on from it would come
 // to 0, and what is written then was not found any more.
 func TestLastNumber(t *testing.T) {
@@ -282,7 +383,7 @@ func TestLastNumber(t *testing.T) {
 				t.Errorf("a write returns %v", err)
 			}
 			if s != nil {
-				_ = s.Close()
+				must(t, s.Close())
 			}
 			s, err = OpenReadOnly(dataDir, memOptions(mem))
 			must(t, err)

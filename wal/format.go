@@ -166,7 +166,7 @@ func parseMarker(b []byte, seed uint32, size int64) (m marker) {
 	m.zeroed = int64(binary.LittleEndian.Uint64(b[40:]))
 	m.successor = binary.LittleEndian.Uint64(b[48:])
 	m.checkpoint = int64(binary.LittleEndian.Uint64(b[56:]))
-	if m.state == markerNone || m.state > markerSealed || m.sequence > maxNumber || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
+	if m.state == markerNone || m.state > markerSealed || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
 		(m.indexOffset != 0 || m.indexLength != 0) && !isFramePlace(m.indexOffset, m.indexLength, size) ||
 		m.checkpoint != 0 && !isFramePlace(m.checkpoint, m.end-m.checkpoint, size) {
 		return marker{}
@@ -237,7 +237,7 @@ func parseFrameHeader(b []byte, seed uint32, offset, size int64) (f frameHeader,
 	f.digest = binary.LittleEndian.Uint32(b[24:])
 	f.zeros = binary.LittleEndian.Uint32(b[28:])
 	f.records = binary.LittleEndian.Uint32(b[32:])
-	return f, within(frameHeaderBytes, f.length, size-offset) && f.length%8 == 0 && f.sequence <= maxNumber
+	return f, within(frameHeaderBytes, f.length, size-offset) && f.length%8 == 0
 }
 
 // zeroSlices counts the slices of a frame, cut by the sectors, that hold only zeros. frame begins at offset in the

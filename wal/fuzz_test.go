@@ -137,7 +137,7 @@ func openMeasured(t *testing.T, mem *vfs.Mem) {
 // opened fails unless a log of which nothing is known opens or says why not.
 func opened(t *testing.T, err error) bool {
 	if err != nil && !errors.Is(err, ballast.ErrCorrupt) && !errors.Is(err, ballast.ErrUnknownVersion) && !errors.Is(err, ballast.ErrForeign) &&
-		!errors.Is(err, fs.ErrNotExist) {
+		!errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNumbers) {
 		t.Fatalf("Open returns %v", err)
 	}
 	return err == nil
@@ -186,8 +186,12 @@ func openAny(t *testing.T, fsys vfs.FS) (decoded int) {
 	if err := checkLive(s.j); err != nil {
 		t.Error(err)
 	}
-	must(t, s.Set([]byte("term"), []byte("2")))
-	must(t, s.DeleteRange(2, 3))
+	if err := errors.Join(s.Set([]byte("term"), []byte("2")), s.DeleteRange(2, 3)); errors.Is(err, errNumbers) {
+		_ = s.Close() // forged numbers of which none is left; TestLastNumber has them
+		return decoded
+	} else if err != nil {
+		t.Fatal(err)
+	}
 	must(t, s.Close())
 	s, err = Open(dataDir, memOptions(fsys))
 	if err != nil {

@@ -128,6 +128,9 @@ func (k *keeper) prepare(size int64) error {
 	if k.found != nil && k.found.size >= size {
 		return k.adopt()
 	}
+	if k.nextNumber() > maxNumber {
+		return errNumbers
+	}
 	tmp := filepath.Join(k.j.dir, nextName)
 	if err := k.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return noSpace(fmt.Errorf("wal: removing what an earlier attempt left: %w", err))
@@ -189,9 +192,6 @@ var errNumbers = errors.New("wal: the log is at the last number that a segment o
 
 // format writes a segment's first zeros and what it begins with.
 func (k *keeper) format(seg *segment, whole bool) error {
-	if seg.number > maxNumber {
-		return errNumbers
-	}
 	if err := seg.rw.Truncate(seg.size); err != nil {
 		return noSpace(fmt.Errorf("wal: sizing a segment: %w", err))
 	}
@@ -239,7 +239,7 @@ func (k *keeper) rename(from, to string) error {
 // recyclable takes an unused segment that is worth more than the next one, which has few zeros yet. Its blocks
 // are on the disk already, so writing to them changes nothing in the file system.
 func (k *keeper) recyclable() *segment {
-	if !k.settled() {
+	if !k.settled() || k.nextNumber() > maxNumber {
 		return nil
 	}
 	k.mu.Lock()

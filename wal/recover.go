@@ -211,7 +211,7 @@ func (rec *recovery) loadClosed(r *reader) bool {
 		return false
 	}
 	h, ok := parseFrameHeader(frame, r.seg.seed, m.checkpoint, r.seg.size)
-	if !ok || h.length != int64(len(frame)) || h.sequence != m.sequence {
+	if !ok || h.length != int64(len(frame)) || h.sequence != m.sequence || h.sequence > maxNumber {
 		return false
 	}
 	rec.sequence, rec.lastStart = m.sequence, m.checkpoint
@@ -338,6 +338,10 @@ func (rec *recovery) checkpoint(q *record) error {
 		if len(q.second) != segmentRefBytes {
 			return bad(fmt.Errorf("a segment in %d bytes", len(q.second)))
 		}
+		// One that is not older would be freed, file and all, when these entries are deleted, while the log goes on in it.
+		if q.a == 0 || q.a >= rec.tail.number || q.b > maxNumber || rec.segments[q.a] != nil {
+			return bad(fmt.Errorf("segment %d up to frame %d before segment %d", q.a, q.b, rec.tail.number))
+		}
 		h := header{number: q.a, identity: binary.LittleEndian.Uint64(q.second), size: int64(binary.LittleEndian.Uint64(q.second[16:]))}
 		if !within(framesOffset, h.size, maxSegmentBytes) || !within(framesOffset, int64(q.c), h.size) {
 			return bad(fmt.Errorf("a segment of %d bytes with %d in use", h.size, q.c))
@@ -352,7 +356,9 @@ func (rec *recovery) checkpoint(q *record) error {
 			return bad(err)
 		}
 		g := rec.group(q.group)
-		g.runs = g.runs[:0]
+		if len(g.runs) > 0 {
+			return bad(fmt.Errorf("the entries of group %d for a second time", q.group))
+		}
 		for _, r := range runs {
 			seg := rec.segments[r.segment]
 			if r.segment == rec.tail.number {

@@ -156,7 +156,8 @@ func (w *writer) conclude() error {
 	if w.marked.end != w.seg.end || m.checkpoint == 0 {
 		m.indexOffset, m.indexLength, m.checkpoint = 0, 0, 0
 		records, bytes, err := w.j.indexOf(w.seg)
-		if err == nil && w.hasRoom(frameHeaderBytes+bytes+frameHeaderBytes+w.checkpointBytes()) {
+		room := w.sequence <= maxNumber-2 // of numbers, for two frames
+		if err == nil && room && w.hasRoom(frameHeaderBytes+bytes+frameHeaderBytes+w.checkpointBytes()) {
 			if err := w.writeFrame(frameHeaderBytes+bytes, func() {
 				for i := range records {
 					w.record(&records[i])
@@ -166,7 +167,7 @@ func (w *writer) conclude() error {
 			}
 			m.indexOffset, m.indexLength = w.start, w.pos-w.start
 		}
-		if size := frameHeaderBytes + w.checkpointBytes(); w.hasRoom(size) {
+		if size := frameHeaderBytes + w.checkpointBytes(); room && w.hasRoom(size) {
 			if err := w.writeFrame(size, func() { w.checkpoint(nil) }); err != nil {
 				return err
 			}
