@@ -1,13 +1,14 @@
 # The few targets that people use. Everything here also works as the plain command that it runs.
-.PHONY: test race lint bench demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
+.PHONY: test race lint compare demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
 
 # How long the long forms are; CI has smaller figures.
-POINTS ?= 1000000
+POINTS ?= 300000
 KILLS ?= 500
 CUTS ?= 500
 FUZZTIME ?= 60s
 FOR ?= 1h
 SEED ?= 1
+ARGS ?=
 
 test: ## the tests of the project, the short form of every tier
 	go test ./...
@@ -18,8 +19,8 @@ race: ## the same under the race detector
 lint: ## formatting, vet, staticcheck, in every module
 	.ci/lint
 
-bench: ## wal beside its peers and the limit of the disk, as ratios
-	cd bench && go run .
+compare: ## every store beside its peers and the limit of the disk, in ten minutes; ARGS=--quick for one
+	cd bench && go run ./cmd/compare $(ARGS)
 
 conformance: ## what raft-boltdb, raft-wal and raft.InmemStore fail of the contract, written to docs/CONFORMANCE.md
 	cd bench && go test -run Conformance -update .

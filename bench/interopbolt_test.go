@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 
+	"github.com/raft-ballast/ballast/bench/internal/stores"
 	"github.com/raft-ballast/ballast/boltstore"
 )
 
@@ -33,7 +34,7 @@ func openRaftBolt(t *testing.T, path string, newTime bool) *raftboltdb.BoltStore
 
 // leave returns the file as a clean Close leaves it, or as a crash does: copied while the store has it open, with
 // no free list in it.
-func leave(t *testing.T, s store, path string, crash bool) string {
+func leave(t *testing.T, s stores.Store, path string, crash bool) string {
 	t.Helper()
 	if !crash {
 		must(t, s.Close())

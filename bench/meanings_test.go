@@ -1,4 +1,4 @@
-package main
+package bench
 
 // Sentences that hold for more than one promise.
 const (

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast/bench/internal/stores"
+	"github.com/raft-ballast/ballast/internal/oracle"
 )
 
 // content is what a store holds.
@@ -69,7 +72,7 @@ func (c *content) inOrder() (logs []*raft.Log) {
 }
 
 // writeTo stores everything, in batches.
-func (c *content) writeTo(t *testing.T, s store) {
+func (c *content) writeTo(t *testing.T, s stores.Store) {
 	t.Helper()
 	for batch := range slices.Chunk(c.inOrder(), 13) {
 		must(t, s.StoreLogs(batch))
@@ -83,24 +86,24 @@ func (c *content) writeTo(t *testing.T, s store) {
 }
 
 // append stores n more entries behind the last one.
-func (c *content) append(t *testing.T, s store, n int) {
+func (c *content) append(t *testing.T, s stores.Store, n int) {
 	t.Helper()
 	first := slices.Max(slices.Collect(maps.Keys(c.logs))) + 1
-	logs := batch(first, n, 300)
+	logs := oracle.Entries(oracle.Random(first), first, n, 300)
 	for _, l := range logs {
 		c.logs[l.Index] = l
 	}
 	must(t, s.StoreLogs(logs))
 }
 
-func (c *content) deleteRange(t *testing.T, s store, first, last uint64) {
+func (c *content) deleteRange(t *testing.T, s stores.Store, first, last uint64) {
 	t.Helper()
 	must(t, s.DeleteRange(first, last))
 	maps.DeleteFunc(c.logs, func(index uint64, _ *raft.Log) bool { return first <= index && index <= last })
 }
 
 // check compares everything with what a store holds.
-func (c *content) check(t *testing.T, who string, s store) {
+func (c *content) check(t *testing.T, who string, s stores.Store) {
 	t.Helper()
 	logs := c.inOrder()
 	if first, err := s.FirstIndex(); err != nil || first != logs[0].Index {

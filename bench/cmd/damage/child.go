@@ -11,6 +11,8 @@ import (
 	"strconv"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast/bench/internal/stores"
 )
 
 // outcome of a trial.
@@ -89,7 +91,7 @@ func (v *verdict) add(o outcome, format string, args ...any) {
 	}
 }
 
-func (c *content) readLogs(s store, v *verdict) {
+func (c *content) readLogs(s stores.Store, v *verdict) {
 	first, err1 := s.FirstIndex()
 	last, err2 := s.LastIndex()
 	switch end := uint64(len(c.logs)); {
@@ -118,7 +120,7 @@ func (c *content) readLogs(s store, v *verdict) {
 	}
 }
 
-func (c *content) readStable(s store, v *verdict) {
+func (c *content) readStable(s stores.Store, v *verdict) {
 	check := func(key string, missing, same bool, err error) {
 		switch {
 		case err != nil && err.Error() == "not found" || err == nil && missing:

@@ -83,13 +83,13 @@ func run(c config, out, progress io.Writer) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	var results []result
-	for _, s := range stores {
-		if !c.stores.MatchString(s.name) {
+	for _, s := range tried() {
+		if !c.stores.MatchString(s.Name) {
 			continue
 		}
-		r, err := trials(c, s, filepath.Join(dir, s.name), progress)
+		r, err := trials(c, s, filepath.Join(dir, s.Name), progress)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 		results = append(results, r)
 	}
@@ -117,9 +117,9 @@ func trials(c config, s storeKind, dir string, progress io.Writer) (r result, er
 	if err != nil {
 		return r, err
 	}
-	r = result{Store: s.name, Version: s.version(), Counts: make(map[outcome]int), ByKind: make(map[string]map[outcome]int),
+	r = result{Store: s.Name, Version: s.Version(), Counts: make(map[outcome]int), ByKind: make(map[string]map[outcome]int),
 		Example: make(map[outcome]string)}
-	kid := &kid{store: s.name, seed: c.seed, dir: dir}
+	kid := &kid{store: s.Name, seed: c.seed, dir: dir}
 	defer kid.stop()
 	if got, message, err := kid.try(files); err != nil || got != right {
 		return r, fmt.Errorf("without damage the log is %s: %s: %w", got, message, err)
@@ -141,7 +141,7 @@ func trials(c config, s storeKind, dir string, progress io.Writer) (r result, er
 			r.Example[got] = strings.TrimSpace(fmt.Sprintf("trial %d: %s: %s", n, what, message))
 		}
 		if (n+1)%100 == 0 {
-			fmt.Fprintf(progress, "%s: %d of %d trials\n", s.name, n+1, c.trials)
+			fmt.Fprintf(progress, "%s: %d of %d trials\n", s.Name, n+1, c.trials)
 		}
 	}
 	return r, nil

@@ -2,76 +2,45 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	raftwal "github.com/hashicorp/raft-wal"
 
-	"github.com/raft-ballast/ballast/badgerstore"
-	"github.com/raft-ballast/ballast/boltstore"
-	"github.com/raft-ballast/ballast/wal"
+	"github.com/raft-ballast/ballast/bench/internal/stores"
 )
-
-type store interface {
-	raft.LogStore
-	raft.StableStore
-	io.Closer
-}
 
 // storeKind is a store to try.
 type storeKind struct {
-	name   string
-	module string // whose version is printed; "" for Ballast's own
-	checks bool   // whether it has checksums of all its data, so that nothing may be wrong or lost
-	open   func(dir string) (store, error)
+	stores.Kind
+	checks bool // whether it has checksums of all its data, so that nothing may be wrong or lost
 }
 
-// Segments of all stores that have some are of one MiB.
-const segmentBytes = 1 << 20
+// open has segments of one MiB, where a store has some.
+func (k storeKind) open(dir string) (stores.Store, error) {
+	return k.Open(dir, stores.Options{SegmentBytes: 1 << 20})
+}
 
-var stores = []storeKind{
-	{name: "wal", checks: true, open: func(dir string) (store, error) {
-		return wal.Open(dir, &wal.Options{SegmentBytes: segmentBytes})
-	}},
-	{name: "boltstore", open: func(dir string) (store, error) {
-		return boltstore.Open(filepath.Join(dir, "raft.db"), nil)
-	}},
-	{name: "badgerstore", open: func(dir string) (store, error) { return badgerstore.Open(dir, nil) }},
-	{name: "raft-boltdb", module: "github.com/hashicorp/raft-boltdb/v2", open: func(dir string) (store, error) {
-		return raftboltdb.NewBoltStore(filepath.Join(dir, "raft.db"))
-	}},
-	{name: "raft-wal", module: "github.com/hashicorp/raft-wal", open: func(dir string) (store, error) {
-		return raftwal.Open(dir, raftwal.WithSegmentSize(segmentBytes), raftwal.WithLogger(hclog.NewNullLogger()))
-	}},
+// tried are the stores to try: those that are durable, without a cache in front.
+func tried() (list []storeKind) {
+	for _, k := range stores.All() {
+		if k.Durable && !k.Cache {
+			list = append(list, storeKind{Kind: k, checks: k.Name == "wal"})
+		}
+	}
+	return list
 }
 
 func byName(name string) storeKind {
-	for _, s := range stores {
-		if s.name == name {
+	for _, s := range tried() {
+		if s.Name == name {
 			return s
 		}
 	}
-	return storeKind{name: name, open: func(string) (store, error) { return nil, fmt.Errorf("there is no store %s", name) }}
-}
-
-// version returns that of a peer's module.
-func (s storeKind) version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || s.module == "" {
-		return ""
-	}
-	for _, m := range info.Deps {
-		if m.Path == s.module {
-			return m.Version
-		}
-	}
-	return ""
+	return storeKind{Kind: stores.Kind{Name: name, Open: func(string, stores.Options) (stores.Store, error) {
+		return nil, fmt.Errorf("there is no store %s", name)
+	}}}
 }
 
 // content is what is in each log.
@@ -120,7 +89,7 @@ func build(k storeKind, seed uint64, dir string) (all files, err error) {
 }
 
 // put stores the entries as raft would, a few at once.
-func (c *content) put(s store) error {
+func (c *content) put(s stores.Store) error {
 	for rest := c.logs; len(rest) > 0; {
 		n := min(len(rest), 1+len(rest)%5)
 		if err := s.StoreLogs(rest[:n]); err != nil {

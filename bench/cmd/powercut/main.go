@@ -17,7 +17,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/raft-ballast/ballast/badgerstore"
-	"github.com/raft-ballast/ballast/bench/internal/peers"
+	peers "github.com/raft-ballast/ballast/bench/internal/stores"
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/internal/loopfs"
 	"github.com/raft-ballast/ballast/internal/oracle"
@@ -48,9 +48,11 @@ var stores = []store{
 	}, oracle.Workload{}},
 	{"badgerstore", func(dir string) (powercut.Store, error) { return openBadger(dir, false) }, oracle.Workload{}},
 	{"badgerstore, NoSync", func(dir string) (powercut.Store, error) { return openBadger(dir, true) }, oracle.Workload{}},
-	{"raft-boltdb", func(dir string) (powercut.Store, error) { return peers.OpenRaftBoltDB(dir, false) }, oracle.Workload{}},
+	{"raft-boltdb", func(dir string) (powercut.Store, error) {
+		return peers.Open("raft-boltdb", dir, peers.Options{})
+	}, oracle.Workload{}},
 	{"raft-wal", func(dir string) (powercut.Store, error) {
-		return peers.OpenRaftWAL(dir, segmentBytes)
+		return peers.Open("raft-wal", dir, peers.Options{SegmentBytes: segmentBytes})
 	}, oracle.Workload{NoGaps: true, NoMiddleDeletes: true, NoOverwrites: true}},
 }
 

@@ -1,4 +1,4 @@
-package main
+package compare
 
 import (
 	"fmt"
@@ -6,29 +6,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/raft-ballast/ballast/bench/internal/report"
 )
 
-// machine is what was measured on, and when, and how.
-type machine struct {
-	CPUs       int               `json:"cpus"`
-	CPU        string            `json:"cpu"`
-	Kernel     string            `json:"kernel"`
-	FileSystem string            `json:"fileSystem"`
-	Go         string            `json:"go"`
-	Date       string            `json:"date"`
-	Commit     string            `json:"commit"`
-	Peers      map[string]string `json:"peers"`
-	Set        string            `json:"set"`
-	Runs       int               `json:"runs"`
-	Seed       uint64            `json:"seed"`
-}
-
-func describe(dir string, c config) machine {
+// describe says what was measured on.
+func describe(dir string, c *Config) report.Machine {
 	fs := fileSystem(dir)
-	m := machine{
+	m := report.Machine{
 		CPUs:       runtime.NumCPU(),
 		CPU:        cpuModel(),
 		Kernel:     runtime.GOOS + " " + firstLine("/proc/sys/kernel/osrelease"),
@@ -36,33 +23,31 @@ func describe(dir string, c config) machine {
 		Go:         runtime.Version() + " " + runtime.GOARCH,
 		Date:       time.Now().UTC().Format("2006-01-02 15:04 MST"),
 		Commit:     "unknown",
-		Peers:      map[string]string{},
-		Set:        c.set,
-		Runs:       c.runs,
-		Seed:       c.seed,
+		Quick:      c.Quick,
+		Seed:       c.Seed,
 	}
 	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		m.Commit = strings.TrimSpace(string(out))
 	}
-	if built, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range built.Deps {
-			for _, k := range kinds {
-				if k.module == dep.Path {
-					m.Peers[k.name] = dep.Version
-				}
-			}
-		}
-	}
 	return m
 }
 
-func (m machine) String() string {
-	var peers []string
-	for _, name := range sortedNames(m.Peers) {
-		peers = append(peers, name+" "+m.Peers[name])
+// ChooseDir returns the folder that was asked for, or one that is on a disk.
+func ChooseDir(asked string) (string, error) {
+	candidates := []string{asked}
+	if asked == "" {
+		candidates = []string{os.TempDir(), "."}
 	}
-	return fmt.Sprintf("%d CPUs (%s), %s, %s, %s\n%s, commit %s, set %s, %d runs, seed %d\n%s", m.CPUs, m.CPU, m.Kernel,
-		m.FileSystem, m.Go, m.Date, m.Commit, m.Set, m.Runs, m.Seed, strings.Join(peers, ", "))
+	for _, dir := range candidates {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return "", err
+		}
+		if fs := fileSystem(abs); fs.kind != "tmpfs" && fs.kind != "ramfs" {
+			return abs, nil
+		}
+	}
+	return "", fmt.Errorf("%v is in memory; give a folder on a disk with -dir", candidates)
 }
 
 // mount is where a folder is.
