@@ -220,20 +220,24 @@ func failures(r *report.Report) error {
 	return errors.Join(errs...)
 }
 
-// progress is a line that is rewritten on a terminal; elsewhere each workload has its own.
+// progress is a line that is rewritten on a terminal; elsewhere there is a line for each thing that is done.
 type progress struct {
 	out   io.Writer
+	last  string
 	shown bool
 }
 
-func (p *progress) show(name string, done float64, left time.Duration) {
-	line := fmt.Sprintf("%3.0f%%  %-40s about %v left", 100*done, name, left.Round(time.Second))
+func (p *progress) show(what string, done float64, left time.Duration) {
+	line := fmt.Sprintf("%3.0f%%  %-44s about %v left", 100*done, what, left.Round(time.Second))
 	if file, ok := p.out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		fmt.Fprintf(p.out, "\r\x1b[K%s", line)
 		p.shown = true
 		return
 	}
-	fmt.Fprintln(p.out, line)
+	if what != p.last {
+		fmt.Fprintln(p.out, line)
+		p.last = what
+	}
 }
 
 func (p *progress) end() {

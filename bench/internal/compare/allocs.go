@@ -38,12 +38,14 @@ func allocs(takes time.Duration) step {
 	}
 	st.measure = func(e *env) (list []report.Workload, err error) {
 		for _, c := range calls {
+			e.doing(c.name)
 			w := report.Workload{Group: "allocs", Name: c.name, Unit: "a call", Better: "lower", About: aboutAllocs}
 			for _, k := range e.kinds(plain) {
 				w.Results = append(w.Results, e.figure(k, func(s stores.Store) (float64, error) { return countAllocs(k, s, c.start, e.count(1000, 20)) }))
 			}
 			list = append(list, w)
 		}
+		e.doing(heap)
 		w := report.Workload{Group: "heap", Name: heap, Unit: "MiB", Better: "lower", About: aboutHeap}
 		for _, k := range e.kinds(plain) {
 			before := heapBytes()

@@ -100,6 +100,7 @@ func sustained(mib int, takes time.Duration) step {
 		calls := e.count(mib<<20/(n*size), 4)
 		for _, i := range e.rng.Perm(len(rivals)) {
 			if r := rivals[i]; r.failed == nil {
+				e.doing(name + ": " + r.name)
 				r.failed = r.sustain(e, calls, n*size)
 			}
 			time.Sleep(4 * usualTurn)

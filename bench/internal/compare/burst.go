@@ -41,11 +41,13 @@ func (e *env) burst(rivals []*rival, lines map[string]*burstLine, names []string
 		if phase == 1 {
 			for _, i := range e.rng.Perm(len(rivals)) {
 				if r := rivals[i]; r.failed == nil {
+					e.doing(name + ": " + r.name)
 					r.failed = e.burstOf(r, lines[r.name])
 				}
 			}
 			err = e.ctx.Err()
 		} else {
+			e.doing(name)
 			err = quiet.take(e.ctx, e.rng, rivals)
 		}
 		if err != nil {

@@ -41,6 +41,7 @@ func churn(total, kept int, takes time.Duration) step {
 		}
 		for _, k := range e.kinds(onDisk) {
 			c := &churner{kind: k, total: int64(e.count(total, 2)) << 20, kept: int64(e.count(kept, 1)) << 20}
+			e.doing(used + ": " + k.Name)
 			for i, r := range c.run(e) {
 				if r.Store != "" {
 					list[i].Results = append(list[i].Results, r)

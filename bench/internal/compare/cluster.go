@@ -39,6 +39,7 @@ func cluster(writers []int, rounds int, each time.Duration) step {
 		for range rounds {
 			for _, i := range e.rng.Perm(len(kinds)) {
 				k := kinds[i]
+				e.doing("cluster: " + k.Name)
 				found, err := clusterTurn(e, k, writers, each)
 				if err := e.ctx.Err(); err != nil {
 					return nil, err

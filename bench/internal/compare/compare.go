@@ -23,6 +23,8 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/raft-ballast/ballast/bench/internal/report"
@@ -37,8 +39,9 @@ type Config struct {
 	Stores *regexp.Regexp // names of stores; nil for all
 	Seed   uint64         // what entries and the order of turns are drawn from
 
-	// Progress is told what is measured next, how much of the run is over, from 0 to 1, and how long the rest will take. nil for nobody.
-	Progress func(name string, done float64, left time.Duration)
+	// Progress is told, each half second and by one goroutine at a time, what is done just now, how much of the run is over, from 0 to 1,
+	// and about how long the rest will take. nil for nobody.
+	Progress func(what string, done float64, left time.Duration)
 
 	// shrink is what each amount and each time is divided by, so that a test is quick. 0 is 1.
 	shrink int
@@ -59,6 +62,7 @@ type env struct {
 	rng  *rand.Rand
 	all  []stores.Kind // that take part in the run
 	ways *ways
+	what *atomic.Pointer[string] // is done just now
 }
 
 // Run measures. A store that fails in a workload is told in the report; an error of Run is that of the run as a whole.
@@ -87,7 +91,7 @@ func prepare(ctx context.Context, c Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{env: env{Config: &c, ctx: ctx, dir: base}}
+	r := &run{env: env{Config: &c, ctx: ctx, dir: base, what: new(atomic.Pointer[string])}}
 	for _, k := range stores.All() {
 		if c.Stores == nil || c.Stores.MatchString(k.Name) {
 			r.all = append(r.all, k)
@@ -100,31 +104,74 @@ func prepare(ctx context.Context, c Config) (*run, error) {
 // steps measures what the plan holds and somebody wants.
 func (r *run) steps(plan []step) error {
 	plan = slices.DeleteFunc(plan, func(s step) bool { return !r.wanted(s) })
-	total, done := time.Duration(0), time.Duration(0)
+	var c clock
 	for _, s := range plan {
-		total += s.takes
+		c.total += s.takes
 	}
-	begin := time.Now()
 	for _, s := range plan {
-		if r.Progress != nil {
-			r.Progress(s.names[0], float64(done)/float64(total), left(time.Since(begin), done, total))
-		}
-		list, err := r.step(s)
+		list, err := r.watched(s, &c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.names[0], err)
 		}
 		r.workloads = append(r.workloads, list...)
-		done += s.takes
 	}
 	return nil
 }
 
-// left is how long the rest takes when all takes as much longer than planned as what is done already.
-func left(took, done, total time.Duration) time.Duration {
-	if done == 0 {
-		return total
+// watched measures one step while somebody is told how far it is.
+func (r *run) watched(s step, c *clock) ([]report.Workload, error) {
+	r.doing(s.names[0])
+	stop := make(chan struct{})
+	var telling sync.WaitGroup
+	if r.Progress != nil {
+		telling.Go(func() { r.tell(s, *c, stop) })
 	}
-	return time.Duration(float64(total-done) * float64(took) / float64(done))
+	start := time.Now()
+	list, err := r.step(s)
+	close(stop)
+	telling.Wait()
+	c.planned += s.takes
+	c.took += time.Since(start)
+	return list, err
+}
+
+const tellEvery = 500 * time.Millisecond
+
+func (r *run) tell(s step, c clock, stop <-chan struct{}) {
+	start := time.Now()
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		done, left := c.at(s.takes, time.Since(start))
+		r.Progress(*r.what.Load(), done, left)
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// doing says what is done just now.
+func (e *env) doing(what string) { e.what.Store(&what) }
+
+// clock tells how far a run is.
+type clock struct {
+	total   time.Duration // as planned
+	planned time.Duration // for the steps that are done
+	took    time.Duration // that they took
+}
+
+// at returns how much is over, so long into a step, and how long the rest takes when all takes as much longer than planned as what is done
+// already did.
+func (c clock) at(takes, spent time.Duration) (done float64, left time.Duration) {
+	slow := 1.0
+	if c.planned > 0 {
+		slow = max(c.took.Seconds()/c.planned.Seconds(), 0.1)
+	}
+	part := min(time.Duration(spent.Seconds()/slow*float64(time.Second)), takes*19/20)
+	over := c.planned + part
+	return over.Seconds() / c.total.Seconds(), time.Duration(float64(c.total-over) * slow)
 }
 
 func (r *run) wanted(s step) bool {

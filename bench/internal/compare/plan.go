@@ -41,6 +41,7 @@ func quickPlan() []step {
 func limits(sizes []int, each time.Duration) step {
 	return step{names: []string{report.Limit}, takes: time.Duration(len(sizes)) * each, measure: func(e *env) ([]report.Workload, error) {
 		for _, bytes := range sizes {
+			e.doing(report.Limit + " for " + byteCount(bytes))
 			if err := e.ways.measure(e, bytes, each); err != nil {
 				return nil, fmt.Errorf("%d bytes: %w", bytes, err)
 			}

@@ -41,6 +41,7 @@ func getFilled(total time.Duration) step {
 		t := turns{total: e.span(total), warm: 100, calls: readCalls}
 		readers := map[string]*reader{}
 		rivals := e.rivalsIn(e.kinds(every), func(k stores.Kind, dir string) (*rival, error) {
+			e.doing("filling " + k.Name + " to be read")
 			s, err := openFilled(k, dir, count)
 			if err != nil {
 				return nil, err
@@ -51,6 +52,7 @@ func getFilled(total time.Duration) step {
 		})
 		defer closeAll(rivals)
 		for i, name := range names {
+			e.doing(name)
 			for _, r := range readers {
 				r.next = inOrder(count)
 				if i == 1 {

@@ -93,9 +93,13 @@ func (e *env) each(logs []*grownLog, fn func(l *grownLog) error) error {
 
 // atSize has the logs grow to count entries, which the report calls n, and measures.
 func (e *env) atSize(logs []*grownLog, count, n int) ([]report.Workload, error) {
-	if err := e.each(logs, func(l *grownLog) error { return l.grow(uint64(count)) }); err != nil {
+	if err := e.each(logs, func(l *grownLog) error {
+		e.doing("filling " + l.Name + " up to " + thousands(n))
+		return l.grow(uint64(count))
+	}); err != nil {
 		return nil, err
 	}
+	e.doing("opening logs of " + thousands(n))
 	opened, read, replayed, appended := figures{}, figures{}, figures{}, figures{}
 	for range openRounds {
 		if err := e.each(logs, func(l *grownLog) error { return l.openOnce(opened, read) }); err != nil {
@@ -103,7 +107,10 @@ func (e *env) atSize(logs []*grownLog, count, n int) ([]report.Workload, error) 
 		}
 	}
 	if n <= maxReplay {
-		if err := e.each(logs, func(l *grownLog) error { return l.replay(replayed) }); err != nil {
+		if err := e.each(logs, func(l *grownLog) error {
+			e.doing("replaying " + thousands(n) + " of " + l.Name)
+			return l.replay(replayed)
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -226,6 +233,7 @@ func (l *grownLog) appendOne(f figures) error {
 
 // deletions measures DeleteRange of count entries, which the report calls n, at both ends of the logs.
 func (e *env) deletions(logs []*grownLog, count, n int) ([]report.Workload, error) {
+	e.doing("deleting " + thousands(n))
 	prefix, suffix := figures{}, figures{}
 	for range max(min(10_000/n, 10), 1) {
 		err := e.each(logs, func(l *grownLog) error {

@@ -99,3 +99,22 @@ func TestThousands(t *testing.T) {
 		}
 	}
 }
+
+func TestClock(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		clock        clock
+		takes, spent time.Duration
+		done         float64
+		left         time.Duration
+	}{
+		{clock{total: 100 * s}, 10 * s, 0, 0, 100 * s},
+		{clock{total: 100 * s}, 10 * s, 5 * s, 0.05, 95 * s},
+		{clock{total: 100 * s, planned: 50 * s, took: 100 * s}, 10 * s, 0, 0.5, 100 * s},                           // twice as slow as planned
+		{clock{total: 100 * s, planned: 50 * s, took: 50 * s}, 10 * s, time.Hour, 0.595, 40500 * time.Millisecond}, // a step that takes long is not over
+	} {
+		if done, left := c.clock.at(c.takes, c.spent); max(done-c.done, c.done-done) > 1e-9 || left != c.left {
+			t.Errorf("%+v, %v into %v: %v and %v left; want %v and %v", c.clock, c.spent, c.takes, done, left, c.done, c.left)
+		}
+	}
+}
