@@ -1,10 +1,12 @@
 package compare
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +53,7 @@ func churn(total, kept int, takes time.Duration) step {
 				return nil, err
 			}
 		}
-		return list, nil
+		return slices.DeleteFunc(list, func(w report.Workload) bool { return len(w.Results) == 0 }), nil
 	}}
 }
 
@@ -88,27 +90,31 @@ func (c *churner) run(e *env) (list [4]report.Result) {
 	}
 	list[0] = single(c.kind.Name, settled)
 	list[0].Series, list[0].SeriesX, list[0].SeriesY = c.disk, "MiB appended", "MiB on the disk"
-	list[1] = single(c.kind.Name, []float64{float64(all) / float64(c.total)})
-	if c.kind.Zeroed != nil {
-		list[2] = single(c.kind.Name, []float64{float64(all-zeros) / float64(c.total)})
-	}
-	const calls, size = 2000, 128
 	last, err := s.LastIndex()
 	if err != nil {
 		return fail(err)
 	}
+	if all < 0 {
+		return list // the system does not count
+	}
+	list[1] = single(c.kind.Name, []float64{float64(all) / float64(c.total)})
+	if c.kind.Zeroed != nil {
+		list[2] = single(c.kind.Name, []float64{float64(all-zeros) / float64(c.total)})
+	}
+	calls := e.count(2000, 10)
+	const size = 128
 	time.Sleep(e.span(500 * time.Millisecond)) // what is still to be written of what came before
 	f := newFeed(c.kind, last+1, 1, size)
-	all, _, err = c.count(s, func() error { return f.fill(s, last+uint64(e.count(calls, 10))) })
+	all, _, err = c.count(s, func() error { return f.fill(s, last+uint64(calls)) })
 	if err != nil {
 		return fail(err)
 	}
-	list[3] = single(c.kind.Name, []float64{float64(all) / float64(e.count(calls, 10)*size)})
+	list[3] = single(c.kind.Name, []float64{float64(all) / float64(calls*size)})
 	return list
 }
 
-// count returns how many bytes went to the device while fn ran, and how many of them were zeros ahead of the log. The zeros are asked for
-// inside, so that never more of them are taken off than were counted.
+// count returns how many bytes went to the device while fn ran, -1 where the system does not say, and how many of them were zeros ahead of
+// the log. The zeros are asked for inside, so that never more of them are taken off than were counted.
 func (c *churner) count(s stores.Store, fn func() error) (all, zeros int64, err error) {
 	zeroed := c.kind.Zeroed
 	if zeroed == nil {
@@ -116,16 +122,16 @@ func (c *churner) count(s stores.Store, fn func() error) (all, zeros int64, err 
 	}
 	before, err := writtenBytes()
 	if err != nil {
-		return 0, 0, err
+		return -1, 0, err
 	}
 	zeros = -zeroed(s)
 	err = fn()
 	zeros += zeroed(s)
 	after, e := writtenBytes()
-	if err == nil {
-		err = e
+	if err = errors.Join(err, e); err != nil || before < 0 {
+		return -1, 0, err
 	}
-	return after - before, zeros, err
+	return after - before, zeros, nil
 }
 
 // compacting appends all there is to append, and now and then deletes what is too old.
@@ -151,7 +157,7 @@ func (c *churner) compacting(e *env, s stores.Store) error {
 		}
 		c.disk = append(c.disk, report.Point{X: float64(n*batchBytes) / (1 << 20), Y: float64(used) / (1 << 20)})
 	}
-	return nil
+	return e.ctx.Err()
 }
 
 // diskUsed returns how many bytes of the disk the files of a folder take.
@@ -178,9 +184,13 @@ func gone(err error) error {
 	return err
 }
 
-// writtenBytes returns how many bytes this process has written, or has made the kernel write, to a device.
+// writtenBytes returns how many bytes this process has written, or has made the kernel write, to a device; -1 where the system, which is
+// not Linux then, does not say.
 func writtenBytes() (int64, error) {
 	text, err := os.ReadFile("/proc/self/io")
+	if os.IsNotExist(err) {
+		return -1, nil
+	}
 	if err != nil {
 		return 0, err
 	}

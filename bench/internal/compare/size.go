@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -16,6 +17,7 @@ const (
 	openRounds  = 5
 	growAppends = 40
 	maxReplay   = 1_000_000 // entries; more take longer in the same way
+	someEntries = 64 << 10  // are handled in well below a second: then whether somebody has interrupted is looked at
 )
 
 const (
@@ -95,7 +97,7 @@ func (e *env) each(logs []*grownLog, fn func(l *grownLog) error) error {
 func (e *env) atSize(logs []*grownLog, count, n int) ([]report.Workload, error) {
 	if err := e.each(logs, func(l *grownLog) error {
 		e.doing("filling " + l.Name + " up to " + thousands(n))
-		return l.grow(uint64(count))
+		return l.grow(e.ctx, uint64(count))
 	}); err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func (e *env) atSize(logs []*grownLog, count, n int) ([]report.Workload, error) 
 	if n <= maxReplay {
 		if err := e.each(logs, func(l *grownLog) error {
 			e.doing("replaying " + thousands(n) + " of " + l.Name)
-			return l.replay(replayed)
+			return l.replay(e.ctx, replayed)
 		}); err != nil {
 			return nil, err
 		}
@@ -157,7 +159,7 @@ func (f figures) results(logs []*grownLog) (list []report.Result) {
 func millis(d time.Duration) float64 { return micros(d) / 1000 }
 
 // grow fills up to the index last, without syncs where the store can, and closes.
-func (l *grownLog) grow(last uint64) error {
+func (l *grownLog) grow(ctx context.Context, last uint64) error {
 	if err := l.close(); err != nil {
 		return err
 	}
@@ -165,7 +167,12 @@ func (l *grownLog) grow(last uint64) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(l.feed.fill(s, last), s.Close())
+	for l.feed.next <= last && err == nil {
+		if err = ctx.Err(); err == nil {
+			err = l.feed.fill(s, min(l.feed.next+someEntries-1, last))
+		}
+	}
+	return errors.Join(err, s.Close())
 }
 
 func (l *grownLog) close() error {
@@ -204,7 +211,7 @@ func (l *grownLog) openOnce(opened, read figures) error {
 	return nil
 }
 
-func (l *grownLog) replay(f figures) error {
+func (l *grownLog) replay(ctx context.Context, f figures) error {
 	start, bytes := time.Now(), 0
 	for index := uint64(1); index < l.feed.next; index++ {
 		var entry raft.Log // a new one each time, as NewRaft has it
@@ -212,6 +219,9 @@ func (l *grownLog) replay(f figures) error {
 			return fmt.Errorf("entry %d: %w", index, err)
 		}
 		bytes += len(entry.Data)
+		if index%someEntries == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
 	f.add(l.Name, millis(time.Since(start)))
 	if want := int(l.feed.next-1) * grownSize; bytes != want {
