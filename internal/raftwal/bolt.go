@@ -1,0 +1,161 @@
+package raftwal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// What raft-wal calls its database, and what is in it. Wire format.
+const (
+	metaName     = "wal-meta.db"
+	metaBucket   = "wal-meta"
+	metaKey      = "m"
+	stableBucket = "stable"
+)
+
+// metaDB is wal-meta.db. bbolt holds its lock until it is closed.
+type metaDB struct {
+	path string
+	db   *bbolt.DB
+	file *os.File // bbolt's own
+
+	state  []byte            // JSON; nil when raft-wal has not come to writing it
+	stable map[string][]byte // parts of the file
+}
+
+// openMeta locks wal-meta.db and reads it.
+func openMeta(dir string) (*metaDB, error) {
+	m := &metaDB{path: filepath.Join(dir, metaName)}
+	if err := m.checkPath(dir); err != nil {
+		return nil, err
+	}
+	if err := m.lock(); err != nil {
+		return nil, m.openError(err)
+	}
+	if err := m.read(); err != nil {
+		_ = m.close() // what failed before says more
+		return nil, err
+	}
+	return m, nil
+}
+
+// checkPath refuses what is no directory of raft-wal, before bbolt waits for a pipe, or writes into an empty file.
+func (m *metaDB) checkPath(dir string) error {
+	if dir == "" {
+		return errors.New("raftwal: the path is empty; give the directory of raft-wal")
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("raftwal: %w; check the path", err)
+	case !info.IsDir():
+		return fmt.Errorf("raftwal: %w: %s is a file; give the directory of raft-wal", ballast.ErrForeign, dir)
+	}
+	switch info, err = os.Stat(m.path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return m.missing(dir)
+	case err != nil:
+		return fmt.Errorf("raftwal: %w", err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("raftwal: %w: %s is not a file", ballast.ErrForeign, m.path)
+	case info.Size() == 0:
+		return m.corrupt(errors.New("it is empty"))
+	}
+	return nil
+}
+
+// missing says what a directory without wal-meta.db is.
+func (m *metaDB) missing(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("raftwal: %w", err)
+	}
+	other := ""
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), segmentSuffix) && len(e.Name()) == len(segmentName(0, 0)) {
+			return m.corrupt(fmt.Errorf("it is missing, and there is the segment %s: %w", e.Name(), fs.ErrNotExist))
+		}
+		if e.Name() != metaName+".tmp" { // raft-wal's, when a crash has cut its creation off
+			other = e.Name()
+		}
+	}
+	if other != "" {
+		return fmt.Errorf("raftwal: %w: %s holds %s and no %s; give the directory of raft-wal", ballast.ErrForeign, dir, other, metaName)
+	}
+	return fmt.Errorf("raftwal: %s holds no log of raft-wal: %w; check the path", dir, fs.ErrNotExist)
+}
+
+// lock opens the file with bbolt, which checks its first pages and takes a lock that others who read may share.
+func (m *metaDB) lock() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = m.corrupt(fmt.Errorf("bbolt panicked: %v", p))
+		}
+		if err != nil && m.file != nil {
+			_ = m.file.Close() // bbolt has done so, unless it panicked
+		}
+	}()
+	m.db, err = bbolt.Open(m.path, 0, &bbolt.Options{
+		ReadOnly: true,
+		Timeout:  1, // bbolt waits for ever when it is 0, and tries once when it is below its own step
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode)
+			m.file = f
+			return f, err
+		},
+	})
+	return err
+}
+
+func (m *metaDB) openError(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return &ballast.LockedError{Path: m.path, Err: err}
+	case errors.Is(err, ballast.ErrCorrupt):
+		return err
+	case errors.Is(err, bolterrors.ErrVersionMismatch):
+		return fmt.Errorf("raftwal: %s: %w (%w)", m.path, ballast.ErrUnknownVersion, err)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum),
+		strings.HasPrefix(err.Error(), "file size too small"): // bbolt has no sentinel for it
+		return m.corrupt(err)
+	}
+	return fmt.Errorf("raftwal: %w", err)
+}
+
+// read takes the file into memory. It does not change while the lock is held.
+func (m *metaDB) read() error {
+	info, err := m.file.Stat()
+	if err != nil {
+		return fmt.Errorf("raftwal: %w", err)
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(io.NewSectionReader(m.file, 0, info.Size()), data); err != nil {
+		return fmt.Errorf("raftwal: reading %s: %w", m.path, err)
+	}
+	switch m.state, m.stable, err = readBolt(data); {
+	case errors.Is(err, ballast.ErrForeign):
+		return fmt.Errorf("raftwal: %s: %w", m.path, err)
+	case err != nil:
+		return m.corrupt(err)
+	}
+	return nil
+}
+
+func (m *metaDB) corrupt(cause error) error {
+	return &ballast.CorruptionError{Path: m.path, Offset: -1, Err: cause}
+}
+
+// close lets go of the lock.
+func (m *metaDB) close() error { return m.db.Close() }
