@@ -128,6 +128,7 @@ func take(ctx context.Context, o options, stderr io.Writer) (*report.Report, err
 		if err := json.Unmarshal(text, r); err != nil {
 			return nil, fmt.Errorf("%s: %w", o.from, err)
 		}
+		r.Goals = compare.Judge(r) // they may be others since
 		return r, nil
 	}
 	var err error

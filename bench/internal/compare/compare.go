@@ -203,7 +203,7 @@ func (r *run) report(start time.Time) *report.Report {
 	for i := range rep.Workloads {
 		finish(&rep.Workloads[i])
 	}
-	rep.Goals = judge(rep)
+	rep.Goals = Judge(rep)
 	return rep
 }
 

@@ -48,7 +48,7 @@ func TestJudge(t *testing.T) {
 		{Name: "read in order", Results: []report.Result{{Store: "wal", Median: 0.5}}},
 	}}
 	got := make(map[string]report.Outcome)
-	for _, o := range judge(r) {
+	for _, o := range Judge(r) {
 		got[o.Workload+" "+o.Ratio] = o
 	}
 	for name, ok := range map[string]bool{"append 1x128 B wal/limit": true, "append 1x128 B raft-boltdb/wal": false, "read in order wal": false} {
