@@ -46,4 +46,5 @@
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds
 //	readonly.go                   reading a log that somebody else writes
+//	inspect.go                    what tools ask about the files
 package wal

@@ -47,9 +47,7 @@ func (s *Store) Stats() Stats {
 	st.Segments = len(j.segments)
 	for _, seg := range j.segments {
 		paths = append(paths, seg.path)
-		if seg.stored > 0 {
-			st.LiveBytes += int64(float64(seg.end-framesOffset) * float64(seg.live) / float64(seg.stored))
-		}
+		st.LiveBytes += seg.liveBytes()
 	}
 	j.mu.RUnlock()
 	k.mu.Lock()

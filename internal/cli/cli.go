@@ -7,12 +7,37 @@
 // # Guarantees
 //
 // An error is one line on standard error that begins with "ballast: " and says what to do next. The
-// exit status is 0, [ExitFailure] when the job failed, or [ExitUsage] when the command line was wrong.
+// exit status is
+//
+//	 0  the job was done, and all is well
+//	 1  [ExitFailure]: it could not be done
+//	 2  [ExitCorrupt]: something that was stored is damaged
+//	 3  [ExitDiffer]: what was compared differs
+//	64  [ExitUsage]: the command line was wrong, and nothing was done
+//
+// Subcommands that look into a store never write to it. A wal they read without a lock, also while a peer writes it; bolt,
+// badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.
 //
 // # Layout
 //
 //	cli.go       Main, the root command, what is a usage error
 //	engine.go    the engines by name
+//	store.go     a store by its name on the command line: opening it for reading
+//	find.go      what kind of store there is at a path
+//	boltmeta.go  the first pages of a bbolt file
+//	cursor.go    going through the entries of a store
+//	reading.go   the progress of that, on a terminal
+//	entry.go     an entry as JSON and as text
+//	data.go      what the data of a command looks like
+//	msgpack.go   MessagePack as text
+//	text.go      sizes, ranges and tables for people
+//	info.go      ballast info
+//	segments.go  ballast segments
+//	dump.go      ballast dump
+//	follow.go    ballast dump --follow
+//	stable.go    ballast stable list, ballast stable get
+//	verify.go    ballast verify
+//	diff.go      ballast diff
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
@@ -31,15 +56,27 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
 )
 
 const (
 	// ExitFailure is the exit status when the job failed.
 	ExitFailure = 1
 
-	// ExitUsage is the exit status when the command line was wrong, and nothing was done.
-	ExitUsage = 2
+	// ExitCorrupt is the exit status when something that was stored is damaged.
+	ExitCorrupt = 2
+
+	// ExitDiffer is the exit status when what was compared differs.
+	ExitDiffer = 3
+
+	// ExitUsage is the exit status when the command line was wrong, and nothing was done. It is EX_USAGE of sysexits.h.
+	ExitUsage = 64
 )
+
+// exitHelp is what the help of each subcommand says.
+const exitHelp = `Exit status: 0 all is well, 1 it could not be done, 2 something that was stored is damaged, 3 they
+differ, 64 the command line was wrong.`
 
 // usageError is what the command line was wrong about.
 type usageError struct{ text string }
@@ -49,6 +86,11 @@ func (e *usageError) Error() string { return e.text }
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
+
+// exitStatus is the error of a command whose output has said all there is to say.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // streams are what a command reads and writes.
 type streams struct {
@@ -64,9 +106,20 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	if status, said := errors.AsType[exitStatus](err); said {
+		return int(status)
+	}
 	fmt.Fprintf(stderr, "ballast: %s\n", oneLine(err))
+	return statusOf(err)
+}
+
+// statusOf returns the exit status of a command that returned an error.
+func statusOf(err error) int {
 	if _, usage := errors.AsType[*usageError](err); usage {
 		return ExitUsage
+	}
+	if errors.Is(err, ballast.ErrCorrupt) {
+		return ExitCorrupt
 	}
 	return ExitFailure
 }
@@ -74,14 +127,25 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // oneLine takes away the prefix that errors of package ballast have, and line ends of joined errors.
 func oneLine(err error) string {
 	text := strings.TrimPrefix(err.Error(), "ballast: ")
+	text = strings.ReplaceAll(text, ": ballast: ", ": ")
 	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 }
+
+const rootLong = `Ballast keeps the log and the stable state of a hashicorp/raft peer. This command looks into what a
+peer has stored, and shows that nothing is lost.
+
+A store is named wal:DIR, bolt:FILE, badger:DIR, or raftwal:DIR for what hashicorp/raft-wal wrote;
+bolt is also what raft-boltdb wrote, badger what raft-badger wrote. A path alone does where it is
+clear what is there: the store itself, or the data directory of a peer with one store in it. What
+looks into a store never changes it, and works on a wal that is in use.
+
+` + exitHelp
 
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ballast",
 		Short:         "The durable home of a hashicorp/raft peer",
-		Long:          "Ballast keeps the log and the stable state of a hashicorp/raft peer. This command shows that it does.",
+		Long:          rootLong,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -98,6 +162,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
+	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
 	return root
 }
@@ -108,4 +173,16 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return usagef("%s takes no argument %q; `%s --help` lists its flags", cmd.CommandPath(), args[0], cmd.CommandPath())
+}
+
+// storeArgs is for commands that take one store.
+func storeArgs(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 1, "one store") }
+
+// countArgs is for commands that take n arguments.
+func countArgs(cmd *cobra.Command, args []string, n int, what string) error {
+	if len(args) == n {
+		return nil
+	}
+	return usagef("%s takes %s and got %s; `%s --help` shows examples", cmd.CommandPath(), what,
+		countText(len(args), "argument", "arguments"), cmd.CommandPath())
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // asCommand makes the test binary be the command ballast, so that demos can start their peers.
@@ -17,7 +19,9 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Setenv(asCommand, "1")
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){
+		"ballast": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
 }
 
 // runBallast runs the command in this process.
@@ -58,6 +62,8 @@ func TestBadInput(t *testing.T) {
 		{"unknown engine", []string{"demo", "--engine", "sqlite"}, ExitUsage, `there is no engine "sqlite"; use wal, bolt or badger`},
 		{"memory engine", []string{"demo", "--engine", "mem"}, ExitUsage,
 			"the engine mem cannot be used here: it keeps everything in memory and does not survive a kill; use wal, bolt or badger"},
+		{"an engine that is only read", []string{"demo", "--engine", "raftwal"}, ExitUsage,
+			"the engine raftwal cannot be used here: Ballast only reads what raft-wal wrote; use wal, bolt or badger"},
 		{"too short", []string{"demo", "--seconds", "2"}, ExitUsage, "--seconds is 2; give 3 to 300"},
 		{"too long", []string{"demo", "--seconds", "301"}, ExitUsage, "--seconds is 301; give 3 to 300"},
 		{"no number", []string{"demo", "--seconds", "x"}, ExitUsage,

@@ -49,7 +49,7 @@ Without --dir the demo uses a temporary folder and removes it at the end; after 
 With --dir of an earlier demo of the same engine the demo goes on there, and checks what the earlier
 runs had acknowledged too. Such a folder is never removed.
 
-Exit status: 0, 1 when a write was lost, peers disagree or the demo failed, 2 for a wrong command line.`
+Exit status: 0, 1 when a write was lost, peers disagree or the demo failed, 64 for a wrong command line.`
 
 func newDemo(s streams) *cobra.Command {
 	var f demoFlags

@@ -7,6 +7,7 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/badgerstore"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/internal/raftwal"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -15,11 +16,27 @@ type engine struct {
 	name string
 	file string // of the store, in a peer's folder; a folder where the engine needs one
 
-	// open opens the store at a path; nil when the engine has no disk.
+	// open opens the store at a path; nil when no peer can live on the engine.
 	open func(path string) (ballast.Store, error)
 
-	// volatile says what is lost when, for an engine without a disk.
-	volatile string
+	// unfit says why, where open is nil.
+	unfit string
+
+	// read opens the store at a path for reading, and changes nothing there; nil when the engine has no disk.
+	read func(path string) (readStore, error)
+
+	// What the version of the engine's format is, which every store that opens has, and whose format that is.
+	formatVersion int
+	formatOf      string
+
+	// blind says which damage the engine cannot see; "" for none.
+	blind string
+}
+
+// readStore is what can be looked into.
+type readStore interface {
+	ballast.Store
+	ballast.Inspector
 }
 
 const defaultEngine = "wal"
@@ -27,32 +44,56 @@ const defaultEngine = "wal"
 // engines are those that a command line may name, in the order in which they are listed.
 var engines = []engine{
 	{
-		name: "wal",
-		file: "wal",
-		open: func(path string) (ballast.Store, error) { return opened(wal.Open(path, nil)) },
+		name:          "wal",
+		file:          "wal",
+		open:          func(path string) (ballast.Store, error) { return opened[ballast.Store](wal.Open(path, nil)) },
+		read:          func(path string) (readStore, error) { return opened[readStore](wal.OpenReadOnly(path, nil)) },
+		formatVersion: wal.FormatVersion,
+		formatOf:      "wal",
 	},
 	{
 		name: "bolt",
 		file: "raft.db",
-		open: func(path string) (ballast.Store, error) { return opened(boltstore.Open(path, nil)) },
+		open: func(path string) (ballast.Store, error) { return opened[ballast.Store](boltstore.Open(path, nil)) },
+		read: func(path string) (readStore, error) {
+			return opened[readStore](boltstore.Open(path, &boltstore.Options{ReadOnly: true}))
+		},
+		formatVersion: 2,
+		formatOf:      "bbolt",
+		blind:         "bbolt has no checksums over what it stores, so a flipped bit inside of an entry's data is not seen",
 	},
 	{
 		name: "badger",
 		file: "badger",
-		open: func(path string) (ballast.Store, error) { return opened(badgerstore.Open(path, nil)) },
+		open: func(path string) (ballast.Store, error) { return opened[ballast.Store](badgerstore.Open(path, nil)) },
+		read: func(path string) (readStore, error) {
+			return opened[readStore](badgerstore.Open(path, &badgerstore.Options{ReadOnly: true}))
+		},
+		formatVersion: 8,
+		formatOf:      "badger's manifest",
+		blind:         "the end of badger's own write-ahead log, when it is damaged, reads as the end of what was written",
 	},
 	{
-		name:     "mem",
-		volatile: "it keeps everything in memory and does not survive a kill",
+		name:          "raftwal",
+		unfit:         "Ballast only reads what raft-wal wrote",
+		read:          func(path string) (readStore, error) { return opened[readStore](raftwal.Open(path)) },
+		formatVersion: 0,
+		formatOf:      "raft-wal",
+		blind:         "raft-wal keeps no checksum over its stable values and the index that the log begins with",
+	},
+	{
+		name:  "mem",
+		unfit: "it keeps everything in memory and does not survive a kill",
 	},
 }
 
-// opened keeps a nil pointer of an engine's own type from becoming a Store that is not nil.
-func opened[S ballast.Store](store S, err error) (ballast.Store, error) {
+// opened keeps a nil pointer of an engine's own type from becoming a store that is not nil.
+func opened[I, S any](store S, err error) (I, error) {
 	if err != nil {
-		return nil, err
+		var none I
+		return none, err
 	}
-	return store, nil
+	return any(store).(I), nil
 }
 
 // durableNames lists the engines with a disk, for people.
@@ -73,7 +114,7 @@ func durableEngine(name string) (engine, error) {
 		switch {
 		case e.name != name:
 		case e.open == nil:
-			return engine{}, usagef("the engine %s cannot be used here: %s; use %s", name, e.volatile, durableNames())
+			return engine{}, usagef("the engine %s cannot be used here: %s; use %s", name, e.unfit, durableNames())
 		default:
 			return e, nil
 		}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// cursor goes through the entries of a store in ascending order.
+type cursor struct {
+	src  *source
+	next uint64 // where it goes on
+	to   uint64 // the last index of interest
+	done bool
+}
+
+func (s *source) cursor(from, to uint64) *cursor {
+	return &cursor{src: s, next: max(from, 1), to: to, done: to == 0}
+}
+
+// step returns the next entry, which is the caller's. It returns io.EOF behind the last one, and a *ballast.CorruptionError for
+// an entry that is damaged; then the next step goes on behind it. After any other error the cursor is at its end.
+func (c *cursor) step() (*raft.Log, error) {
+	for !c.done {
+		index, err := c.src.NextIndex(c.next)
+		if err != nil {
+			c.done = true // where the next entry is nobody knows
+			if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
+				return nil, damage
+			}
+			return nil, fmt.Errorf("looking for the entry behind %d: %w", c.next-1, err)
+		}
+		if index == 0 || index > c.to {
+			break
+		}
+		log, err := c.read(index)
+		if log == nil && err == nil {
+			continue // the peer has deleted it meanwhile
+		}
+		c.next = index + 1
+		c.done = index == math.MaxUint64 || err != nil && !errors.Is(err, ballast.ErrCorrupt)
+		return log, err
+	}
+	c.done = true
+	return nil, io.EOF
+}
+
+// read returns an entry that there is; nil and nil when there is none any more.
+func (c *cursor) read(index uint64) (*raft.Log, error) {
+	log := new(raft.Log)
+	err := c.src.GetLog(index, log)
+	damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+	switch {
+	case corrupt && damage.Index != index:
+		return nil, &ballast.CorruptionError{Path: damage.Path, Offset: damage.Offset, Index: index, Err: damage.Err}
+	case corrupt:
+		return nil, damage
+	case errors.Is(err, raft.ErrLogNotFound):
+		return nil, c.missing(index)
+	case err != nil:
+		return nil, fmt.Errorf("reading entry %d: %w", index, err)
+	case log.Index != index:
+		return nil, &ballast.CorruptionError{Path: c.src.path, Offset: -1, Index: index, Err: fmt.Errorf("it comes back as entry %d", log.Index)}
+	}
+	return log, nil
+}
+
+// missing tells an entry that was deleted meanwhile from one that the store has and does not find.
+func (c *cursor) missing(index uint64) error {
+	again, err := c.src.NextIndex(index)
+	if err == nil && again == index {
+		return &ballast.CorruptionError{Path: c.src.path, Offset: -1, Index: index, Err: errors.New("the store has it and does not find it")}
+	}
+	return nil
+}
+
+// scan calls found for each entry from one index to another, and damaged for each that cannot be read. It ends early with the
+// error that one of them returns.
+func (s *source) scan(r *reading, from, to uint64, found func(*raft.Log) error, damaged func(*ballast.CorruptionError) error) error {
+	defer r.finish()
+	for c := s.cursor(from, to); ; {
+		log, err := c.step()
+		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		switch {
+		case err == io.EOF:
+			return nil
+		case corrupt:
+			r.finish() // what is told may go to the same terminal
+			err = damaged(damage)
+		case err == nil:
+			err = found(log)
+		}
+		if err != nil {
+			return err
+		}
+		r.at(c.next)
+	}
+}
+
+// bounds returns the first and the last index, 0 for an empty log.
+func (s *source) bounds() (first, last uint64, err error) {
+	if first, err = s.FirstIndex(); err != nil {
+		return 0, 0, err
+	}
+	last, err = s.LastIndex()
+	return first, last, err
+}

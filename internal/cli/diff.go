@@ -1,0 +1,344 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hashicorp/raft"
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
+)
+
+const diffLong = `Compares the logs of two peers, or of one before and after it was moved to another engine, and shows
+the first index at which they differ in term, type, data or extensions, or at which only one has an
+entry.
+
+Entries that only one of them has at the front are no difference: peers compact their logs at
+different times. Entries that only one has at the end are told and are no difference either: the
+other one has not got them yet.
+
+` + exitHelp
+
+const diffExample = `  ballast diff /var/lib/app-1/raft /var/lib/app-2/raft
+  ballast diff bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
+  ballast diff --json wal:peer-1 wal:peer-2 | jq .differ.index`
+
+func newDiff(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "diff STORE STORE",
+		Short:   "Compare the logs of two peers",
+		Long:    diffLong,
+		Example: diffExample,
+		Args:    func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 2, "two stores") },
+		RunE:    func(_ *cobra.Command, args []string) error { return runDiff(s, args[0], args[1], asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	return cmd
+}
+
+// comparison is what `ballast diff --json` prints.
+type comparison struct {
+	A        side         `json:"a"`
+	B        side         `json:"b"`
+	Equal    bool         `json:"equal"`
+	Compared uint64       `json:"compared"` // entries that both have
+	Differ   *difference  `json:"differ,omitempty"`
+	Longer   *longer      `json:"longer,omitempty"`
+	Damaged  []damageJSON `json:"damaged"` // passed over
+}
+
+type side struct {
+	Store      string `json:"store"`
+	FirstIndex uint64 `json:"first_index"`
+	LastIndex  uint64 `json:"last_index"`
+}
+
+// difference is the first index at which two logs differ.
+type difference struct {
+	Index uint64     `json:"index"`
+	In    []string   `json:"in"` // term, type, data, extensions; or entry where one has none
+	A     *shortJSON `json:"a"`  // null where there is none
+	B     *shortJSON `json:"b"`
+}
+
+// shortJSON is an entry without its data.
+type shortJSON struct {
+	Term      uint64 `json:"term"`
+	Type      string `json:"type"`
+	DataBytes int    `json:"data_bytes"`
+	SHA256    string `json:"data_sha256"`
+
+	log *raft.Log
+}
+
+// longer is the log with entries behind the end of the other one.
+type longer struct {
+	Store string `json:"store"`
+	indexRange
+}
+
+func runDiff(s streams, nameA, nameB string, asJSON bool) (err error) {
+	a, err := openSource(nameA)
+	if err != nil {
+		return err
+	}
+	defer closing(a, &err)
+	b, err := openSource(nameB)
+	if err != nil {
+		return err
+	}
+	defer closing(b, &err)
+	c := &comparison{A: side{Store: a.String()}, B: side{Store: b.String()}, Damaged: []damageJSON{}}
+	if err := c.compare(s, a, b); err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(s.out, c)
+	} else {
+		err = c.write(s.out)
+	}
+	switch {
+	case err != nil:
+		return err
+	case c.Differ != nil:
+		return exitStatus(ExitDiffer)
+	case len(c.Damaged) > 0:
+		return exitStatus(ExitCorrupt)
+	case !c.Equal:
+		return fmt.Errorf("%s and %s have no index in common, so nothing could be compared", a, b)
+	}
+	return nil
+}
+
+// compare goes through what both logs have.
+func (c *comparison) compare(s streams, a, b *source) (err error) {
+	if c.A.FirstIndex, c.A.LastIndex, err = a.bounds(); err != nil {
+		return err
+	}
+	if c.B.FirstIndex, c.B.LastIndex, err = b.bounds(); err != nil {
+		return err
+	}
+	from, to := max(c.A.FirstIndex, c.B.FirstIndex), min(c.A.LastIndex, c.B.LastIndex)
+	r := newReading(s, from, to)
+	defer r.finish()
+	p := pair{a: a.cursor(from, to), b: b.cursor(from, to)}
+	for {
+		switch done, err := p.step(); {
+		case err != nil:
+			return err
+		case done:
+			c.finish(&p)
+			return nil
+		}
+		if c.Differ = p.differ(); c.Differ != nil {
+			c.finish(&p)
+			return nil
+		}
+		r.at(p.index())
+	}
+}
+
+// finish notes what is known when all is compared.
+func (c *comparison) finish(p *pair) {
+	c.Compared = p.compared
+	for _, e := range p.damaged {
+		c.Damaged = append(c.Damaged, newDamageJSON(e))
+	}
+	switch a, b := c.A.LastIndex, c.B.LastIndex; {
+	case a > b:
+		c.Longer = &longer{c.A.Store, indexRange{max(b+1, c.A.FirstIndex), a}}
+	case b > a:
+		c.Longer = &longer{c.B.Store, indexRange{max(a+1, c.B.FirstIndex), b}}
+	}
+	c.Equal = c.Differ == nil && len(c.Damaged) == 0 && (c.Compared > 0 || c.A.LastIndex == 0 && c.B.LastIndex == 0)
+}
+
+// pair goes through two logs side by side.
+type pair struct {
+	a, b       *cursor
+	inA, inB   *raft.Log // the next ones; nil at the end
+	readA      bool      // inA is up to date
+	readB      bool
+	compared   uint64
+	damaged    []*ballast.CorruptionError
+	unreadable map[uint64]bool // in one of them, not to be compared
+}
+
+// step reads the next entry of both, or of the one that is behind. It reports true at the end of both.
+func (p *pair) step() (done bool, err error) {
+	if !p.readA {
+		if p.inA, err = p.next(p.a); err != nil {
+			return false, err
+		}
+	}
+	if !p.readB {
+		if p.inB, err = p.next(p.b); err != nil {
+			return false, err
+		}
+	}
+	p.readA, p.readB = true, true
+	return p.inA == nil && p.inB == nil, nil
+}
+
+// next returns the next entry that can be read, nil at the end.
+func (p *pair) next(c *cursor) (*raft.Log, error) {
+	for {
+		log, err := c.step()
+		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		switch {
+		case corrupt && damage.Index == 0:
+			return nil, damage // which entries follow nobody knows
+		case corrupt:
+			p.damaged = append(p.damaged, damage)
+			if p.unreadable == nil {
+				p.unreadable = make(map[uint64]bool)
+			}
+			p.unreadable[damage.Index] = true
+		case err == io.EOF:
+			return nil, nil
+		default:
+			return log, err
+		}
+	}
+}
+
+// index is that of the entry that is compared.
+func (p *pair) index() uint64 {
+	switch {
+	case p.inA == nil && p.inB == nil:
+		return 0
+	case p.inA == nil:
+		return p.inB.Index
+	case p.inB == nil:
+		return p.inA.Index
+	}
+	return min(p.inA.Index, p.inB.Index)
+}
+
+// differ compares the entries of the lowest index, and has the next step read behind it.
+func (p *pair) differ() *difference {
+	index := p.index()
+	var inA, inB *raft.Log
+	if p.inA != nil && p.inA.Index == index {
+		inA, p.readA = p.inA, false
+	}
+	if p.inB != nil && p.inB.Index == index {
+		inB, p.readB = p.inB, false
+	}
+	switch {
+	case inA != nil && inB != nil:
+		p.compared++
+	case p.unreadable[index]:
+		return nil
+	}
+	in := differences(inA, inB)
+	if len(in) == 0 {
+		return nil
+	}
+	return &difference{Index: index, In: in, A: newShortJSON(inA), B: newShortJSON(inB)}
+}
+
+// differences names what two entries of an index differ in. When they were appended is the leader's clock, and no content.
+func differences(a, b *raft.Log) (in []string) {
+	if a == nil || b == nil {
+		return []string{"entry"}
+	}
+	if a.Term != b.Term {
+		in = append(in, "term")
+	}
+	if a.Type != b.Type {
+		in = append(in, "type")
+	}
+	if !bytes.Equal(a.Data, b.Data) {
+		in = append(in, "data")
+	}
+	if !bytes.Equal(a.Extensions, b.Extensions) {
+		in = append(in, "extensions")
+	}
+	return in
+}
+
+func newShortJSON(log *raft.Log) *shortJSON {
+	if log == nil {
+		return nil
+	}
+	sum := sha256.Sum256(log.Data)
+	return &shortJSON{Term: log.Term, Type: typeName(log.Type), DataBytes: len(log.Data), SHA256: hex.EncodeToString(sum[:]), log: log}
+}
+
+// write shows it to people.
+func (c *comparison) write(w io.Writer) error {
+	t := newTable(w)
+	fmt.Fprintf(t, "a\t%s\t%s\n", c.A.Store, c.A.text())
+	fmt.Fprintf(t, "b\t%s\t%s\n", c.B.Store, c.B.text())
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, d := range c.Damaged {
+		fmt.Fprintf(w, "damaged, and not compared: %s\n", d.text(fmt.Sprintf("entry %d", d.Index)))
+	}
+	switch d := c.Differ; {
+	case d != nil:
+		fmt.Fprintf(w, "they differ at entry %d, %s, after %s that are the same\n", d.Index, d.what(), countText(c.before(), "entry", "entries"))
+		fmt.Fprintf(w, "  a: %s\n  b: %s\n%s\n", d.A.text(), d.B.text(), d.meaning())
+	case c.Compared > 0:
+		fmt.Fprintf(w, "%s compared, no difference\n", countText(c.Compared, "entry", "entries"))
+	case c.Equal:
+		fmt.Fprintln(w, "both are empty")
+	}
+	if c.Longer != nil {
+		fmt.Fprintf(w, "only %s has: %s\n", c.Longer.Store, c.Longer.indexRange)
+	}
+	return nil
+}
+
+// before is how many entries are the same.
+func (c *comparison) before() uint64 {
+	if c.Differ.A != nil && c.Differ.B != nil {
+		return c.Compared - 1
+	}
+	return c.Compared
+}
+
+func (s side) text() string {
+	if s.LastIndex == 0 {
+		return "empty"
+	}
+	return fmt.Sprintf("%d to %d", s.FirstIndex, s.LastIndex)
+}
+
+func (s *shortJSON) text() string {
+	if s == nil {
+		return "has no entry"
+	}
+	text := fmt.Sprintf("term %d, %s, %s", s.Term, s.Type, countText(s.DataBytes, "byte", "bytes"))
+	if s.DataBytes > 0 {
+		text += ": " + dataText(s.log.Data, "auto", defaultWidth/2)
+	}
+	return text
+}
+
+func (d *difference) what() string {
+	if d.A == nil || d.B == nil {
+		return "which only one has"
+	}
+	return "in " + strings.Join(d.In, ", ")
+}
+
+// meaning says what raft makes of a difference.
+func (d *difference) meaning() string {
+	switch {
+	case d.A == nil || d.B == nil:
+		return "only one of them has this entry: what is missing is behind a snapshot, or lost"
+	case d.A.Term != d.B.Term:
+		return "two terms: one of the two was never committed, and raft replaces it when that peer hears of the leader"
+	}
+	return "one term and yet not the same entry: no raft peer writes that, so one of the two is damaged"
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// typeNames are raft's own, without the Log in front. Scripts know them.
+var typeNames = map[raft.LogType]string{
+	raft.LogCommand:              "Command",
+	raft.LogNoop:                 "Noop",
+	raft.LogAddPeerDeprecated:    "AddPeerDeprecated",
+	raft.LogRemovePeerDeprecated: "RemovePeerDeprecated",
+	raft.LogBarrier:              "Barrier",
+	raft.LogConfiguration:        "Configuration",
+}
+
+// typeName returns a number for a type that raft does not have.
+func typeName(t raft.LogType) string {
+	if name, ok := typeNames[t]; ok {
+		return name
+	}
+	return strconv.Itoa(int(t))
+}
+
+// parseType takes a name in any case, or a number.
+func parseType(text string) (raft.LogType, error) {
+	for t, name := range typeNames {
+		if strings.EqualFold(name, text) {
+			return t, nil
+		}
+	}
+	n, err := strconv.ParseUint(text, 10, 8)
+	if err != nil {
+		return 0, usagef("there is no type %q of entries; give one of %s, or a number up to 255", text,
+			strings.Join(slices.Sorted(maps.Values(typeNames)), ", "))
+	}
+	return raft.LogType(n), nil
+}
+
+// entryJSON is an entry as scripts see it.
+type entryJSON struct {
+	Index      uint64 `json:"index"`
+	Term       uint64 `json:"term"`
+	Type       string `json:"type"`
+	Data       []byte `json:"data"` // base64, as the other one
+	Extensions []byte `json:"extensions"`
+	AppendedAt string `json:"appended_at,omitempty"`
+
+	Servers []serverJSON `json:"servers,omitempty"` // of a configuration
+	Decoded *string      `json:"decoded,omitempty"` // by the user's decoder
+}
+
+type serverJSON struct {
+	Suffrage string `json:"suffrage"`
+	ID       string `json:"id"`
+	Address  string `json:"address"`
+}
+
+func newEntryJSON(log *raft.Log) *entryJSON {
+	out := &entryJSON{
+		Index: log.Index, Term: log.Term, Type: typeName(log.Type),
+		Data: notNil(log.Data), Extensions: notNil(log.Extensions), AppendedAt: timeText(log.AppendedAt),
+	}
+	if log.Type == raft.LogConfiguration {
+		if configuration, err := decodeConfiguration(log.Data); err == nil {
+			out.Servers = serversJSON(configuration)
+		}
+	}
+	return out
+}
+
+// notNil keeps what is empty from becoming null.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// timeText returns "" for the zero time.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func serversJSON(c raft.Configuration) []serverJSON {
+	out := []serverJSON{}
+	for _, s := range c.Servers {
+		out = append(out, serverJSON{Suffrage: s.Suffrage.String(), ID: string(s.ID), Address: string(s.Address)})
+	}
+	return out
+}
+
+// serversText lists the peers of a configuration.
+func serversText(c raft.Configuration) string {
+	if len(c.Servers) == 0 {
+		return "no servers"
+	}
+	var parts []string
+	for _, s := range c.Servers {
+		parts = append(parts, fmt.Sprintf("%s %s at %s", s.Suffrage, s.ID, s.Address))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// decodeConfiguration is raft's, which panics.
+func decodeConfiguration(data []byte) (c raft.Configuration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it is no configuration of raft: %v", p)
+		}
+	}()
+	return raft.DecodeConfiguration(data), nil
+}
+
+// damageJSON is a *ballast.CorruptionError as scripts see it. What is not known is absent.
+type damageJSON struct {
+	Index  uint64 `json:"index,omitempty"`
+	File   string `json:"file"`
+	Offset *int64 `json:"offset,omitempty"`
+	Cause  string `json:"cause"`
+}
+
+func newDamageJSON(e *ballast.CorruptionError) damageJSON {
+	out := damageJSON{Index: e.Index, File: e.Path, Cause: oneLine(e.Err)}
+	if e.Offset >= 0 {
+		out.Offset = &e.Offset
+	}
+	return out
+}
+
+// text says what is damaged, where, and why.
+func (d damageJSON) text(what string) string {
+	text := d.File
+	if what != "" {
+		text = what + " in " + d.File
+	}
+	if d.Offset != nil {
+		text += fmt.Sprintf(" at offset %d", *d.Offset)
+	}
+	return text + ": " + d.Cause
+}
+
+// sameCause reports whether two entries are damaged by the same.
+func (d damageJSON) sameCause(other damageJSON) bool {
+	sameOffset := d.Offset == other.Offset || d.Offset != nil && other.Offset != nil && *d.Offset == *other.Offset
+	return sameOffset && d.File == other.File && d.Cause == other.Cause
+}

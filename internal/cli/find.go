@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// What the files of the stores are called. A segment of ours has its number for a name, one of raft-wal's has its first index
+// before that.
+var (
+	walSegment     = regexp.MustCompile(`^[0-9a-f]{16}\.wal$`)
+	raftwalSegment = regexp.MustCompile(`^[0-9]{20}-[0-9a-f]{16}\.wal$`)
+)
+
+const raftwalMeta = "wal-meta.db"
+
+// findDepth is how many folders below a data directory a store may lie: Consul's is raft/wal.
+const findDepth = 2
+
+// recognise finds the store at a path: the path itself, or the only one in a data directory.
+func recognise(path string) (place, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return place{}, fmt.Errorf("there is no store: %w; check the path", err)
+	}
+	name, err := kindAt(path, info)
+	if err != nil {
+		return place{}, err
+	}
+	if name == "raftwal" && !info.IsDir() {
+		path = filepath.Dir(path)
+	}
+	if name != "" {
+		return placeOf(name, path), nil
+	}
+	if !info.IsDir() {
+		return place{}, fmt.Errorf("%s is no store that is known here; give a bbolt file or the folder of a store", path)
+	}
+	found, unread := search(path, findDepth)
+	found = notForeign(found)
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		var names []string
+		for _, p := range found {
+			names = append(names, p.String())
+		}
+		return place{}, usagef("%s holds %d stores; give one of %s", path, len(found), strings.Join(names, ", "))
+	case unread != nil:
+		return place{}, fmt.Errorf("%s holds no store that can be seen: %w", path, unread)
+	}
+	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
+}
+
+// placeOf takes the name of an engine that there is.
+func placeOf(name, path string) place {
+	return place{engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == name })], path}
+}
+
+// kindAt returns the engine whose store is at a path, "" for none that is known.
+func kindAt(path string, info fs.FileInfo) (string, error) {
+	if info.IsDir() {
+		return kindOfDir(path)
+	}
+	switch base := filepath.Base(path); {
+	case !info.Mode().IsRegular():
+		return "", nil
+	case base == raftwalMeta:
+		return "raftwal", nil
+	case walSegment.MatchString(base):
+		return "", usagef("%s is one segment of a wal; give its folder, wal:%s", path, filepath.Dir(path))
+	case raftwalSegment.MatchString(base):
+		return "", usagef("%s is one segment of raft-wal; give its folder, raftwal:%s", path, filepath.Dir(path))
+	}
+	bolt, err := isBolt(path)
+	if err != nil || !bolt {
+		return "", err
+	}
+	return "bolt", nil
+}
+
+func kindOfDir(path string) (string, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", fmt.Errorf("looking for a store: %w", err)
+	}
+	has := func(is func(name string) bool) bool {
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && is(e.Name()) })
+	}
+	named := func(name string) func(string) bool { return func(n string) bool { return n == name } }
+	switch {
+	case has(named(raftwalMeta)), has(raftwalSegment.MatchString):
+		return "raftwal", nil
+	case has(walSegment.MatchString):
+		return "wal", nil
+	case has(named("MANIFEST")) && (has(named("KEYREGISTRY")) || has(func(n string) bool { return strings.HasSuffix(n, ".vlog") })):
+		return "badger", nil
+	}
+	return "", nil
+}
+
+// search returns the stores below a folder, and why something there could not be looked at.
+func search(dir string, depth int) (found []place, unread error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Stat(path) // a data directory may have links to other disks
+		if err != nil {
+			unread = errors.Join(unread, err)
+			continue
+		}
+		name, err := kindAt(path, info)
+		switch {
+		case err != nil:
+			unread = errors.Join(unread, err)
+		case name != "":
+			found = append(found, placeOf(name, path))
+		case info.IsDir() && depth > 1:
+			below, err := search(path, depth-1)
+			found, unread = append(found, below...), errors.Join(unread, err)
+		}
+	}
+	return found, unread
+}
+
+// notForeign takes away bbolt files of somebody else, when there are several stores: Vault keeps its data in one beside raft's.
+func notForeign(found []place) []place {
+	if len(found) < 2 {
+		return found
+	}
+	return slices.DeleteFunc(found, func(p place) bool {
+		if p.engine.name != "bolt" {
+			return false
+		}
+		store, err := p.engine.read(p.path)
+		if err == nil {
+			_ = store.Close() // it was only looked at
+		}
+		return errors.Is(err, ballast.ErrForeign)
+	})
+}

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+)
+
+const (
+	// pollEvery is how often a log that is followed is looked at.
+	pollEvery = 200 * time.Millisecond
+
+	// maxLoad is how many times as long as opening the log takes there is rest before the next opening: a log that is not closed is read from the beginning of
+	// its last segment on, and its peer needs the disk.
+	maxLoad = 10
+
+	// racy is how close to the moment of looking a time of change says nothing: another change may have come in the same tick
+	// of the file system's clock.
+	racy = time.Second
+
+	// followTries is how often in a row a log that is written meanwhile may seem damaged before it is.
+	followTries = 5
+
+	// rememberEntries is how far back it is noticed that raft has replaced what was shown.
+	rememberEntries = 4096
+)
+
+// position is what an entry is known by: two of the same index and term are the same.
+type position struct{ index, term uint64 }
+
+// follower shows what is added to a log.
+type follower struct {
+	d    *dumper
+	at   place
+	next uint64     // to be read
+	seen []position // the newest that were read, ascending
+
+	changed time.Time     // of the newest file, when the log was opened last; zero for the first opening
+	looked  time.Time     // when that was asked for
+	took    time.Duration // opening it, the last time
+	failed  int           // openings in a row that found damage
+}
+
+// followLog shows the entries of a log, and then what is added, until it is interrupted or all that was wanted was shown.
+func (d *dumper) followLog(ctx context.Context, src *source) error {
+	if src.engine.name != defaultEngine {
+		return errors.Join(usagef("%s cannot be followed: who writes it keeps everybody else out; give a wal", src), src.Close())
+	}
+	ctx, ended := interruptible(ctx)
+	defer ended()
+	if err := d.begin(src); err != nil {
+		return errors.Join(err, src.Close())
+	}
+	f := &follower{d: d, at: src.place, next: max(d.from, 1)}
+	for {
+		err := errors.Join(f.read(ctx, src), src.Close(), d.flush())
+		switch {
+		case ctx.Err() != nil:
+			d.undecoded = nil // Ctrl-C goes to the decoder too
+			return d.end(nil)
+		case err != nil:
+			return d.end(err)
+		case f.next > d.to:
+			return d.end(nil)
+		}
+		if src, err = f.reopen(ctx); src == nil {
+			return d.end(err)
+		}
+	}
+}
+
+// read shows what is new in an open log.
+func (f *follower) read(ctx context.Context, src *source) error {
+	first, last, err := src.bounds()
+	if err != nil || last == 0 { // what became of an empty log shows when something follows
+		return err
+	}
+	if err := f.rewind(src); err != nil {
+		return err
+	}
+	if first > f.next && len(f.seen) > 0 {
+		fmt.Fprintf(f.d.err, "ballast: entries %d to %d were not seen: they are behind a snapshot by now\n", f.next, first-1)
+	}
+	c := src.cursor(max(first, f.next), min(last, f.d.to))
+	for ctx.Err() == nil {
+		log, err := c.step()
+		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		switch {
+		case corrupt:
+			if err := f.d.damage(damage); err != nil {
+				return err
+			}
+		case errors.Is(err, io.EOF):
+			if last >= f.d.to { // also when what was wanted is not there any more
+				f.next = f.d.to + 1
+			}
+			return nil
+		case err != nil:
+			return err
+		default:
+			f.remember(position{log.Index, log.Term})
+			if err := f.d.entry(log); err != nil {
+				return err
+			}
+		}
+		f.next = c.next
+	}
+	return nil
+}
+
+func (f *follower) remember(p position) {
+	if len(f.seen) >= 2*rememberEntries {
+		f.seen = slices.Delete(f.seen, 0, rememberEntries)
+	}
+	f.seen = append(f.seen, p)
+}
+
+// rewind goes back to the first entry that is another one than was shown. Raft replaces what was never committed, at the end of the
+// log, so it looks from there.
+func (f *follower) rewind(src *source) error {
+	kept := len(f.seen)
+	for ; kept > 0; kept-- {
+		var log raft.Log
+		p := f.seen[kept-1]
+		err := src.GetLog(p.index, &log)
+		if errors.Is(err, raft.ErrLogNotFound) {
+			if first, ferr := src.FirstIndex(); ferr == nil && first > p.index {
+				break // deleted behind a snapshot
+			}
+			continue
+		}
+		if err == nil && log.Term != p.term {
+			continue
+		}
+		break // the same, or damaged, which was no reason to show it again
+	}
+	if kept == len(f.seen) {
+		return nil
+	}
+	f.next = f.seen[kept].index
+	f.seen = f.seen[:kept]
+	_, err := fmt.Fprintf(f.d.err, "ballast: from entry %d on the log is another one than was shown\n", f.next)
+	return err
+}
+
+// reopen waits until the log has changed and opens it again. It returns nil when it was interrupted.
+func (f *follower) reopen(ctx context.Context) (*source, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(max(pollEvery, maxLoad*f.took)):
+		}
+		looked, changed := time.Now(), f.lastChange()
+		if changed.Equal(f.changed) && f.looked.Sub(f.changed) > racy {
+			continue
+		}
+		src, err := f.at.open()
+		f.took = time.Since(looked)
+		switch {
+		case err == nil:
+			f.changed, f.looked, f.failed = changed, looked, 0
+			return src, nil
+		case errors.Is(err, ballast.ErrCorrupt) && f.failed < followTries:
+			f.failed++
+		default:
+			return nil, err
+		}
+	}
+}
+
+// lastChange returns the time at which a file of the log, or the folder, was changed last.
+func (f *follower) lastChange() (newest time.Time) {
+	note := func(info os.FileInfo, err error) {
+		if err == nil && info.ModTime().After(newest) { // what cannot be looked at, opening tells
+			newest = info.ModTime()
+		}
+	}
+	note(os.Stat(f.at.path))
+	entries, _ := os.ReadDir(f.at.path) // the same
+	for _, e := range entries {
+		note(e.Info())
+	}
+	return newest
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/wal"
+)
+
+// A wal that a peer writes can be looked into; the other engines say who has to stop first.
+func TestInUse(t *testing.T) {
+	dir := t.TempDir()
+	log := openLog(t, filepath.Join(dir, "wal"))
+	must(t, log.StoreLogs(clusterEntries()))
+	for _, args := range [][]string{{"info"}, {"segments"}, {"dump"}, {"stable", "list"}, {"verify"}} {
+		if status, stdout, stderr := runBallast(append(args, dir)...); status != 0 || stderr != "" {
+			t.Errorf("%v of a wal in use: status %d, %s%s", args, status, stdout, stderr)
+		}
+	}
+	file := filepath.Join(dir, "raft.db")
+	db, err := boltstore.Open(file, nil)
+	must(t, err)
+	defer db.Close()
+	status, _, stderr := runBallast("info", file)
+	if want := "ballast: " + file + " is locked: another store has it open; "; status != ExitFailure || !strings.HasPrefix(stderr, want) {
+		t.Errorf("info of a bbolt file in use: status %d, %s", status, stderr)
+	}
+}
+
+func openLog(t *testing.T, dir string) *wal.Store {
+	t.Helper()
+	log, err := wal.Open(dir, &wal.Options{SegmentBytes: 1 << 20})
+	must(t, err)
+	t.Cleanup(func() { must(t, log.Close()) })
+	return log
+}
+
+// output is written by a command and read by the test meanwhile.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits for a text.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(o.String(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q does not come; there is\n%s", text, o.String())
+		}
+	}
+}
+
+// command returns an entry of a term.
+func command(index, term uint64) *raft.Log {
+	return &raft.Log{Index: index, Term: term, Data: fmt.Appendf(nil, "command %d of term %d", index, term)}
+}
+
+// Who follows a log sees what is added, what raft replaces, and that entries went into a snapshot.
+func TestFollow(t *testing.T) {
+	dir := t.TempDir()
+	log := openLog(t, dir)
+	must(t, log.StoreLogs([]*raft.Log{command(1, 1), command(2, 1)}))
+
+	var out, complaints output
+	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, data: "auto"}, func(string) bool { return false })
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.run(ctx, "wal:"+dir) }()
+
+	out.await(t, "command 2 of term 1")
+	must(t, log.StoreLog(command(3, 1)))
+	must(t, log.StoreLog(command(4, 1)))
+	out.await(t, "command 4 of term 1")
+
+	must(t, log.StoreLogs([]*raft.Log{command(4, 2), command(5, 2)})) // 4 was not committed
+	out.await(t, "command 5 of term 2")
+	if got := out.String(); !strings.Contains(got, "command 4 of term 2") || strings.Count(got, "command 3 of") != 1 {
+		t.Errorf("after entry 4 was replaced:\n%s", got)
+	}
+	if want := "ballast: from entry 4 on the log is another one than was shown\n"; complaints.String() != want {
+		t.Errorf("standard error is %q, want %q", complaints.String(), want)
+	}
+
+	must(t, log.DeleteRange(1, 5)) // a snapshot came from the leader
+	must(t, log.StoreLog(command(9, 3)))
+	out.await(t, "command 9 of term 3")
+	if want := "ballast: entries 6 to 8 were not seen: they are behind a snapshot by now\n"; !strings.HasSuffix(complaints.String(), want) {
+		t.Errorf("standard error is %q, its end should be %q", complaints.String(), want)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// --to and --limit end it.
+func TestFollowEnds(t *testing.T) {
+	for name, f := range map[string]dumpFlags{"to": {follow: true, data: "auto", to: 3}, "limit": {follow: true, data: "auto", limit: 3}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			log := openLog(t, dir)
+			must(t, log.StoreLog(command(1, 1)))
+			var out, complaints output
+			d, err := newDumper(streams{out: &out, err: &complaints}, f, func(flag string) bool { return flag == name })
+			must(t, err)
+			done := make(chan error, 1)
+			go func() { done <- d.run(t.Context(), "wal:"+dir) }()
+			out.await(t, "command 1 of")
+			must(t, log.StoreLogs([]*raft.Log{command(2, 1), command(3, 1), command(4, 1)}))
+			if err := <-done; err != nil {
+				t.Errorf("it ended with %v", err)
+			}
+			if got := out.String(); !strings.Contains(got, "command 3 of") || strings.Contains(got, "command 4 of") || complaints.String() != "" {
+				t.Errorf("it showed\n%s%s", got, complaints.String())
+			}
+		})
+	}
+}

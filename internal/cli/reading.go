@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/raft-ballast/ballast/internal/cli/demo"
+)
+
+const (
+	quietFor   = 2 * time.Second // before the progress of reading is shown
+	showEvery  = 200 * time.Millisecond
+	lookEvery  = 64 // entries, before the clock is asked
+	maxPercent = 100
+)
+
+// reading shows on a terminal how far a long scan is, in one line on standard error that goes away at the end.
+type reading struct {
+	w     io.Writer // nil when it is no terminal
+	from  uint64
+	to    uint64
+	begun time.Time
+	shown time.Time
+	steps int
+	line  string
+}
+
+// newReading is for a scan between two indexes. Where the entries themselves go to the terminal there is nothing to show.
+func newReading(s streams, from, to uint64) *reading {
+	r := &reading{from: from, to: to, begun: time.Now()}
+	if isTerminal(s.err) {
+		r.w = s.err
+	}
+	return r
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// at says that everything before an index was read.
+func (r *reading) at(next uint64) {
+	if r.steps++; r.w == nil || r.steps%lookEvery != 0 {
+		return
+	}
+	now := time.Now()
+	if now.Sub(r.begun) < quietFor || now.Sub(r.shown) < showEvery {
+		return
+	}
+	r.shown = now
+	r.draw(r.text(next))
+}
+
+func (r *reading) text(next uint64) string {
+	percent := uint64(maxPercent)
+	if r.to > r.from && next < r.to {
+		percent = uint64(float64(next-r.from) / float64(r.to-r.from) * maxPercent)
+	}
+	return fmt.Sprintf("reading: entry %s of %s, %d %%", demo.Thousands(next), demo.Thousands(r.to), percent)
+}
+
+// finish takes the line away.
+func (r *reading) finish() {
+	if r.line != "" {
+		r.draw("")
+	}
+}
+
+// draw replaces the line.
+func (r *reading) draw(line string) {
+	fmt.Fprintf(r.w, "\r%s\r%s", strings.Repeat(" ", len(r.line)), line)
+	r.line = line
+}

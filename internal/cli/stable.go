@@ -1,0 +1,248 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// What raft itself keeps in a stable store.
+const (
+	currentTermKey  = "CurrentTerm"
+	lastVoteTermKey = "LastVoteTerm"
+	lastVoteCandKey = "LastVoteCand"
+)
+
+const stableLong = `A stable store holds what a peer must never forget: the term that it is in, and for whom it has
+voted. An application may keep values of its own there.
+
+` + exitHelp
+
+const stableExample = `  ballast stable list /var/lib/app/raft
+  ballast stable get bolt:/var/lib/app/raft.db CurrentTerm
+  ballast stable get --raw wal:/var/lib/app/wal key > value`
+
+func newStable(s streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "stable",
+		Short:   "Show the stable values: the term, the vote",
+		Long:    stableLong,
+		Example: stableExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usagef("there is no command \"stable %s\"; `ballast stable --help` lists them", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newStableList(s), newStableGet(s))
+	return cmd
+}
+
+func newStableList(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list STORE",
+		Short: "Show all stable values",
+		Long: `Shows every stable value. Those of raft are decoded. Another one is shown as a text where it is one,
+as a number where it has 8 bytes, otherwise as hexadecimal digits; with --json in base64, under
+stable_other.
+
+` + exitHelp,
+		Example: "  ballast stable list /var/lib/app/raft\n  ballast stable list --json badger:/var/lib/app/badger",
+		Args:    storeArgs,
+		RunE:    func(_ *cobra.Command, args []string) error { return runStableList(s, args[0], asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	return cmd
+}
+
+func runStableList(s streams, name string, asJSON bool) (err error) {
+	src, err := openSource(name)
+	if err != nil {
+		return err
+	}
+	defer closing(src, &err)
+	values, err := readStable(src)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(s.out, values)
+	}
+	t := newTable(s.out)
+	for _, v := range values.values {
+		fmt.Fprintf(t, "%s\t%s\n", v.label(), v.text())
+	}
+	return t.Flush()
+}
+
+func newStableGet(s streams) *cobra.Command {
+	var asJSON, raw bool
+	cmd := &cobra.Command{
+		Use:   "get STORE KEY",
+		Short: "Show one stable value",
+		Long: `Shows the value of a key as 'ballast stable list' does, or with --raw its bytes as they are. A key
+that is not there is an error.
+
+` + exitHelp,
+		Example: "  ballast stable get /var/lib/app/raft CurrentTerm\n  ballast stable get --raw wal:/var/lib/app/wal key > value",
+		Args:    func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 2, "a store and a key") },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON && raw {
+				return usagef("--json and --raw exclude each other; give one of them")
+			}
+			return runStableGet(s, args[0], args[1], asJSON, raw)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON, with the value in base64")
+	cmd.Flags().BoolVar(&raw, "raw", false, "print the bytes of the value and nothing else")
+	return cmd
+}
+
+func runStableGet(s streams, name, key string, asJSON, raw bool) (err error) {
+	src, err := openSource(name)
+	if err != nil {
+		return err
+	}
+	defer closing(src, &err)
+	v, err := src.stableValue([]byte(key))
+	switch {
+	case errors.Is(err, ballast.ErrKeyNotFound):
+		return fmt.Errorf("%s has no stable value %q; `ballast stable list %s` shows those that there are", src, key, src)
+	case err != nil:
+		return err
+	case raw:
+		_, err = s.out.Write(v.bytes)
+	case asJSON:
+		err = writeJSON(s.out, v.json())
+	default:
+		_, err = fmt.Fprintln(s.out, v.text())
+	}
+	return err
+}
+
+// stableValue is a stable value that was read.
+type stableValue struct {
+	key    string
+	bytes  []byte // as stored
+	number uint64 // of raft's own numbers
+	known  bool   // raft's own, and as raft writes it
+}
+
+// stableJSON is the stable state as scripts see it.
+type stableJSON struct {
+	Stable map[string]any    `json:"stable"`
+	Other  map[string][]byte `json:"stable_other,omitempty"`
+
+	values []stableValue // in the order of their keys
+}
+
+// readStable reads the stable state.
+func readStable(src *source) (stableJSON, error) {
+	out := stableJSON{Stable: map[string]any{}, Other: map[string][]byte{}}
+	keys, err := src.StableKeys()
+	if err != nil {
+		return out, fmt.Errorf("listing the stable values: %w", err)
+	}
+	for _, key := range keys {
+		v, err := src.stableValue(key)
+		if errors.Is(err, ballast.ErrKeyNotFound) {
+			continue // an engine that lists a key and has no value for it
+		}
+		if err != nil {
+			return out, err
+		}
+		out.values = append(out.values, v)
+		switch {
+		case !v.known:
+			out.Other[jsonKey(v.key)] = v.bytes
+		case v.key == lastVoteCandKey:
+			out.Stable[v.key] = string(v.bytes)
+		default:
+			out.Stable[v.key] = v.number
+		}
+	}
+	return out, nil
+}
+
+// jsonKey keeps two keys that are no text from becoming the same in JSON.
+func jsonKey(key string) string {
+	if utf8.ValidString(key) {
+		return key
+	}
+	return "0x" + hex.EncodeToString([]byte(key))
+}
+
+// stableValue reads one value. Raft's own numbers are read as such: raft-wal has another order of bytes.
+func (s *source) stableValue(key []byte) (stableValue, error) {
+	v := stableValue{key: string(key)}
+	var err error
+	if v.bytes, err = s.Get(key); err != nil {
+		return v, fmt.Errorf("reading the stable value %q: %w", key, err)
+	}
+	v.bytes = notNil(v.bytes)
+	switch v.key {
+	case currentTermKey, lastVoteTermKey:
+		v.number, err = s.GetUint64(key)
+		if err != nil && !errors.Is(err, ballast.ErrNotUint64) {
+			return v, fmt.Errorf("reading the stable value %q: %w", key, err)
+		}
+		v.known = err == nil
+	case lastVoteCandKey:
+		v.known = utf8.Valid(v.bytes)
+	}
+	return v, nil
+}
+
+// label is the key as it is shown.
+func (v stableValue) label() string {
+	if isText([]byte(v.key)) && v.key != "" {
+		return v.key
+	}
+	return strconv.Quote(v.key)
+}
+
+// text is the value as it is shown.
+func (v stableValue) text() string {
+	switch {
+	case v.known && v.key != lastVoteCandKey:
+		return strconv.FormatUint(v.number, 10)
+	case len(v.bytes) == 0:
+		return "(empty)"
+	case isText(v.bytes) && !bytes.ContainsAny(v.bytes, "\t\r\n"):
+		return string(v.bytes)
+	case isText(v.bytes):
+		return strconv.Quote(string(v.bytes))
+	case len(v.bytes) == 8:
+		return strconv.FormatUint(binary.BigEndian.Uint64(v.bytes), 10)
+	}
+	return hexText(v.bytes, 0)
+}
+
+// json is the value as scripts see it.
+func (v stableValue) json() any {
+	out := struct {
+		Key   string  `json:"key"`
+		Value []byte  `json:"value"` // base64
+		Text  string  `json:"text"`
+		Uint  *uint64 `json:"uint64,omitempty"`
+	}{Key: jsonKey(v.key), Value: v.bytes, Text: v.text()}
+	switch {
+	case v.known && v.key != lastVoteCandKey:
+		out.Uint = &v.number
+	case !v.known && len(v.bytes) == 8:
+		number := binary.BigEndian.Uint64(v.bytes)
+		out.Uint = &number
+	}
+	return out
+}

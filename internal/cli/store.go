@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// place is where a store is and of which kind it is.
+type place struct {
+	engine engine
+	path   string
+}
+
+func (p place) String() string { return p.engine.name + ":" + p.path }
+
+// source is a store that is open for reading.
+type source struct {
+	place
+	readStore
+}
+
+// openSource opens the store of a name on the command line for reading.
+func openSource(name string) (*source, error) {
+	p, err := findStore(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.open()
+}
+
+func (p place) open() (*source, error) {
+	store, err := p.engine.read(p.path)
+	if err != nil {
+		return nil, err
+	}
+	return &source{place: p, readStore: store}, nil
+}
+
+// findStore finds out what a name on the command line means.
+func findStore(name string) (place, error) {
+	if name == "" {
+		return place{}, usagef("the name of the store is empty; give %s, or its path", storePrefixes())
+	}
+	prefix, path, cut := strings.Cut(name, ":")
+	if cut {
+		for _, e := range engines {
+			switch {
+			case e.name != prefix:
+			case e.read == nil:
+				return place{}, usagef("%s is no store that can be looked into: %s; give %s", name, e.unfit, storePrefixes())
+			case path == "":
+				return place{}, usagef("%s names no path; give %s", name, storePrefixes())
+			default:
+				return place{e, path}, nil
+			}
+		}
+	}
+	found, err := recognise(name)
+	if cut && errors.Is(err, fs.ErrNotExist) && isPrefix(prefix) {
+		return place{}, usagef("%s: there is no engine %q, and no such path; give %s", name, prefix, storePrefixes())
+	}
+	return found, err
+}
+
+// isPrefix reports whether somebody may have meant the name of an engine, and neither a path nor a drive of windows.
+func isPrefix(prefix string) bool {
+	return len(prefix) > 1 && !strings.ContainsAny(prefix, `/\.`)
+}
+
+// storePrefixes lists how a store may be named, for people.
+func storePrefixes() string {
+	var names []string
+	for _, e := range engines {
+		if e.read != nil {
+			names = append(names, e.name+":PATH")
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// diskBytes returns how much of the disk a store takes: the file, or the files of its folder.
+func (p place) diskBytes() (total int64, err error) {
+	info, err := os.Stat(p.path)
+	if err != nil {
+		return 0, fmt.Errorf("looking at the store's size: %w", err)
+	}
+	if !info.IsDir() {
+		return vfs.OS.DiskUsage(p.path)
+	}
+	entries, err := os.ReadDir(p.path)
+	if err != nil {
+		return 0, fmt.Errorf("looking at the store's size: %w", err)
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		n, err := vfs.OS.DiskUsage(filepath.Join(p.path, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) { // the log goes on meanwhile
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("looking at the store's size: %w", err)
+		}
+		total += n
+	}
+	return total, nil
+}

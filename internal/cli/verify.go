@@ -1,0 +1,293 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hashicorp/raft"
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/internal/raftwal"
+)
+
+const verifyLong = `Reads everything that a store holds and checks it: the checksum of each entry, where the engine has
+one; that each entry is the one of its index; that terms never fall; that the commit index is not
+above the last entry; and the stable values. It says what is damaged, in which file and where, which
+entries are lost, and whether the store can still be used.
+
+A gap between two entries is told and is no damage: raft leaves one when it installs a snapshot.
+Terms that fall are: no raft peer writes that.
+
+` + exitHelp
+
+const verifyExample = `  ballast verify /var/lib/app/raft
+  ballast verify --json wal:/var/lib/app/wal | jq '.damaged[].index'`
+
+func newVerify(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "verify STORE",
+		Short:   "Read all of a store and tell what is damaged",
+		Long:    verifyLong,
+		Example: verifyExample,
+		Args:    storeArgs,
+		RunE:    func(_ *cobra.Command, args []string) error { return runVerify(s, args[0], asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	return cmd
+}
+
+// verdict is what `ballast verify --json` prints.
+type verdict struct {
+	Store       string       `json:"store"`
+	Engine      string       `json:"engine"`
+	OK          bool         `json:"ok"`
+	Opens       bool         `json:"opens"`   // the store can be used, but for what is damaged
+	Entries     uint64       `json:"entries"` // that there are, with the damaged ones
+	FirstIndex  uint64       `json:"first_index"`
+	LastIndex   uint64       `json:"last_index"`
+	CommitIndex uint64       `json:"commit_index"`
+	Damaged     []damageJSON `json:"damaged"`
+	Gaps        []indexRange `json:"gaps"`       // without entries
+	TermsFall   []fallJSON   `json:"terms_fall"` // at these entries
+
+	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out: cut off by a crash, or damaged.
+	Dropped *damageJSON `json:"dropped,omitempty"`
+
+	engine engine
+	before position     // the entry that was read last; index 0 for none
+	last   uint64       // index of the last one, damaged or not
+	lost   []indexRange // entries that are damaged
+}
+
+// fallJSON is an entry whose term is below that of the entry before it.
+type fallJSON struct {
+	Index         uint64 `json:"index"`
+	Term          uint64 `json:"term"`
+	PreviousIndex uint64 `json:"previous_index"`
+	PreviousTerm  uint64 `json:"previous_term"`
+}
+
+func runVerify(s streams, name string, asJSON bool) error {
+	at, err := findStore(name)
+	if err != nil {
+		return err
+	}
+	v := &verdict{
+		Store: at.String(), Engine: at.engine.name, engine: at.engine,
+		Damaged: []damageJSON{}, Gaps: []indexRange{}, TermsFall: []fallJSON{},
+	}
+	if err := v.examine(s, at); err != nil {
+		return err
+	}
+	v.OK = len(v.Damaged) == 0 && len(v.TermsFall) == 0
+	if asJSON {
+		err = writeJSON(s.out, v)
+	} else {
+		err = v.write(s.out)
+	}
+	if err == nil && !v.OK {
+		err = exitStatus(ExitCorrupt)
+	}
+	return err
+}
+
+// examine reads the store. What is damaged is no error.
+func (v *verdict) examine(s streams, at place) (err error) {
+	src, err := at.open()
+	if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
+		v.Damaged = append(v.Damaged, newDamageJSON(damage))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer closing(src, &err)
+	v.Opens = true
+	if v.FirstIndex, v.LastIndex, err = src.bounds(); err != nil {
+		return err
+	}
+	if err := v.examineState(src); err != nil {
+		return err
+	}
+	return src.scan(newReading(s, v.FirstIndex, v.LastIndex), v.FirstIndex, v.LastIndex, v.entry, v.damage)
+}
+
+// examineState reads what is no entry.
+func (v *verdict) examineState(src *source) (err error) {
+	if v.CommitIndex, err = src.GetCommitIndex(); err != nil {
+		return fmt.Errorf("reading the commit index: %w", err)
+	}
+	if v.CommitIndex > v.LastIndex {
+		v.Damaged = append(v.Damaged, damageJSON{File: src.path, Cause: fmt.Sprintf("the commit index is %d and the last entry %d", v.CommitIndex, v.LastIndex)})
+	}
+	if _, err := readStable(src); err != nil {
+		damage, ok := errors.AsType[*ballast.CorruptionError](err)
+		if !ok {
+			return err
+		}
+		v.Damaged = append(v.Damaged, newDamageJSON(damage))
+	}
+	return v.examineEngine(src)
+}
+
+// examineEngine looks at what only one engine has.
+func (v *verdict) examineEngine(src *source) error {
+	switch log := src.readStore.(type) {
+	case *raftwal.Log:
+		if damage, ok := errors.AsType[*ballast.CorruptionError](log.Dropped()); ok {
+			dropped := newDamageJSON(damage)
+			v.Dropped = &dropped
+		}
+	case *boltstore.Store:
+		err := checkBoltMeta(src.path)
+		damage, ok := errors.AsType[*ballast.CorruptionError](err)
+		if !ok {
+			return err
+		}
+		v.Damaged = append(v.Damaged, newDamageJSON(damage))
+	}
+	return nil
+}
+
+// entry notes an entry that could be read.
+func (v *verdict) entry(log *raft.Log) error {
+	v.note(log.Index)
+	if v.before.index != 0 && log.Term < v.before.term {
+		v.TermsFall = append(v.TermsFall, fallJSON{log.Index, log.Term, v.before.index, v.before.term})
+	}
+	v.before = position{log.Index, log.Term}
+	return nil
+}
+
+// damage notes one that could not.
+func (v *verdict) damage(e *ballast.CorruptionError) error {
+	v.Damaged = append(v.Damaged, newDamageJSON(e))
+	if e.Index == 0 {
+		return nil
+	}
+	v.note(e.Index)
+	v.lost = addIndex(v.lost, e.Index)
+	return nil
+}
+
+// note counts an entry, and the gap before it.
+func (v *verdict) note(index uint64) {
+	v.Entries++
+	if last := v.last; last != 0 && last+1 != index {
+		v.Gaps = append(v.Gaps, indexRange{last + 1, index - 1})
+	}
+	v.last = index
+}
+
+// maxDamage is how many places of damage are shown to people.
+const maxDamage = 50
+
+// write shows it to people.
+func (v *verdict) write(w io.Writer) error {
+	lines := []string{fmt.Sprintf("%s: %s", v.Store, v.summary())}
+	lines = append(lines, atMost(maxDamage, v.damageLines())...)
+	lines = append(lines, atMost(maxDamage, v.fallLines())...)
+	if len(v.Gaps) > 0 {
+		lines = append(lines, fmt.Sprintf("gaps: no entries %s; raft leaves a gap when it installs a snapshot", rangesText(v.Gaps)))
+	}
+	if v.Dropped != nil {
+		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
+			v.Dropped.text(fmt.Sprintf("what begins with entry %d", v.Dropped.Index))))
+	}
+	lines = append(lines, v.meaning()...)
+	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
+	return err
+}
+
+func atMost(n int, lines []string) []string {
+	if len(lines) <= n {
+		return lines
+	}
+	return append(lines[:n:n], fmt.Sprintf("… %s more, see --json", countText(len(lines)-n, "line", "lines")))
+}
+
+// damageLines has one line for entries that follow one another and are damaged by the same.
+func (v *verdict) damageLines() (lines []string) {
+	for i := 0; i < len(v.Damaged); {
+		d := v.Damaged[i]
+		last := d.Index
+		for i++; d.Index != 0 && i < len(v.Damaged) && v.Damaged[i].sameCause(d) && v.Damaged[i].Index == last+1; i++ {
+			last++
+		}
+		what := ""
+		switch {
+		case d.Index != last:
+			what = "entries " + indexRange{d.Index, last}.String()
+		case d.Index != 0:
+			what = fmt.Sprintf("entry %d", d.Index)
+		}
+		lines = append(lines, "damaged: "+d.text(what))
+	}
+	return lines
+}
+
+func (v *verdict) fallLines() (lines []string) {
+	for _, f := range v.TermsFall {
+		lines = append(lines, fmt.Sprintf("terms fall: entry %d is of term %d, entry %d before it of term %d",
+			f.Index, f.Term, f.PreviousIndex, f.PreviousTerm))
+	}
+	return lines
+}
+
+func (v *verdict) summary() string {
+	switch {
+	case !v.Opens:
+		return "it does not open"
+	case v.LastIndex == 0 && v.OK:
+		return "good, and without entries"
+	}
+	text := "good"
+	switch {
+	case len(v.Damaged) > 0:
+		text = "damaged"
+	case !v.OK:
+		text = "its terms fall"
+	}
+	return fmt.Sprintf("%s, %s from %d to %d read", text, countText(v.Entries, "entry", "entries"), v.FirstIndex, v.LastIndex)
+}
+
+// meaning says what is lost and whether the store can still be used.
+func (v *verdict) meaning() (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if v.OK && v.engine.blind != "" {
+		add("note: %s", v.engine.blind)
+	}
+	if !v.Opens {
+		add("lost: all of it for this peer, as long as the damage is there: a peer cannot start with this store")
+		add("what to do: %s", startAnew)
+		return lines
+	}
+	if len(v.lost) > 0 {
+		add("lost: %s %s; all others can be read, and the store opens", plural(v.lost, "entry", "entries"), rangesText(v.lost))
+		add("what it means: a peer cannot start when one of them is newer than its newest snapshot; otherwise it stops, or cannot help a follower, as soon as that one is asked for")
+		add("what to do: %s", startAnew)
+	}
+	if len(v.Damaged) > 0 && len(v.lost) == 0 {
+		add("lost: no entry that the store knows of; it opens")
+		add("what to do: %s", startAnew)
+	}
+	if len(v.TermsFall) > 0 {
+		add("what falling terms mean: no raft peer writes that; the log may be put together from two, and what is above the fall should not be trusted")
+	}
+	return lines
+}
+
+// startAnew is what helps a peer whose store is damaged.
+const startAnew = "keep the store under another name, start the peer with an empty one, and let it join the cluster again as a new server: the others have what it lost"
+
+func plural(ranges []indexRange, one, many string) string {
+	if len(ranges) == 1 && ranges[0].From == ranges[0].To {
+		return one
+	}
+	return many
+}

@@ -1,0 +1,141 @@
+package wal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// FormatVersion is the version of the format that this release writes. docs/FORMAT.md describes it.
+const FormatVersion = formatVersion
+
+// SegmentState says what a segment's file is to its log.
+type SegmentState string
+
+// The states of a segment.
+const (
+	SegmentTail     SegmentState = "tail"     // the newest with entries or stable values, which is written
+	SegmentSealed   SegmentState = "sealed"   // written no more; some of its entries are live
+	SegmentPrepared SegmentState = "prepared" // holds nothing yet; the log goes on in it
+	SegmentUnused   SegmentState = "unused"   // nothing in it is live; to be used again or removed
+)
+
+// SegmentInfo is what a store knows of one of its files.
+type SegmentInfo struct {
+	Number uint64
+	Path   string
+	State  SegmentState
+
+	FirstIndex, LastIndex uint64 // of the log's entries that are live in it; 0 when there is none
+	Live                  int64  // entries, of every raft group
+	Stored                int64  // entries that were ever put into it; 0 where nobody looked
+	LiveBytes             int64  // of live entries with their headers; estimated by the average size
+	EndBytes              int64  // up to where it is written; 0 where nothing was
+	SizeBytes             int64  // of the file
+	DiskBytes             int64  // that the file system says the file takes
+
+	// Err is why none of its entries can be read, as far as the file's name and header show that: a *ballast.CorruptionError, or
+	// one that matches ballast.ErrUnknownVersion.
+	Err error
+}
+
+// Segments returns what the directory holds, in the order of the log. It reads the headers of the
+// files and no entries. It may be called by any goroutine.
+func (s *Store) Segments() ([]SegmentInfo, error) {
+	j := s.j
+	if err := j.gate.Enter(); err != nil {
+		return nil, err
+	}
+	defer j.gate.Leave()
+	infos, tail := s.knownSegments()
+	// After the state, so that the file of a segment which is live is not missed.
+	names, err := j.fs.List(j.dir)
+	if err != nil {
+		return nil, fmt.Errorf("wal: listing %s: %w", j.dir, err)
+	}
+	for _, name := range names {
+		number, ok := segmentNumber(name)
+		if !ok || slices.ContainsFunc(infos, func(i SegmentInfo) bool { return i.Number == number }) {
+			continue
+		}
+		state := SegmentUnused
+		if number > tail {
+			state = SegmentPrepared
+		}
+		infos = append(infos, SegmentInfo{Number: number, Path: segmentPath(j.dir, number), State: state})
+	}
+	for i := range infos {
+		if err := j.measure(&infos[i]); err != nil {
+			return nil, err
+		}
+	}
+	// The owner of the log may have removed one since it was listed.
+	infos = slices.DeleteFunc(infos, func(i SegmentInfo) bool { return i.State == SegmentUnused && i.SizeBytes == 0 })
+	slices.SortFunc(infos, func(a, b SegmentInfo) int { return cmp.Compare(a.Number, b.Number) })
+	return infos, nil
+}
+
+// knownSegments returns those with live entries and the tail, and the tail's number.
+func (s *Store) knownSegments() (infos []SegmentInfo, tail uint64) {
+	j := s.j
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for _, seg := range j.segments {
+		info := SegmentInfo{
+			Number: seg.number, Path: seg.path, State: SegmentSealed,
+			Live: seg.live, Stored: seg.stored, LiveBytes: seg.liveBytes(), EndBytes: seg.end, Err: seg.bad,
+		}
+		if seg == j.tail {
+			info.State = SegmentTail
+		}
+		for i := range s.g.runs {
+			r := &s.g.runs[i]
+			if r.seg != seg {
+				continue
+			}
+			if info.FirstIndex == 0 {
+				info.FirstIndex = r.first
+			}
+			info.LastIndex = r.last
+		}
+		infos = append(infos, info)
+	}
+	return infos, j.tail.number
+}
+
+// liveBytes estimates what the live entries take. The caller holds journal.mu.
+func (s *segment) liveBytes() int64 {
+	if s.stored == 0 {
+		return 0
+	}
+	return int64(float64(s.end-framesOffset) * float64(s.live) / float64(s.stored))
+}
+
+// measure looks at a segment's file, and at the header in it; one that is gone takes nothing.
+func (j *journal) measure(info *SegmentInfo) error {
+	disk, err := j.fs.DiskUsage(info.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	f, err := j.fs.OpenRead(info.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wal: opening a segment: %w", err)
+	}
+	defer f.Close() // it was only read from
+	if info.SizeBytes, err = f.Size(); err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	info.DiskBytes = disk
+	if _, _, err := readHeader(f, j.dir, info.Number); info.Err == nil {
+		info.Err = err
+	}
+	return nil
+}
