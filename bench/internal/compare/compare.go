@@ -198,7 +198,7 @@ func (r *run) report(start time.Time) *report.Report {
 	rep := &report.Report{Machine: describe(r.dir, r.Config), Workloads: r.workloads, Ways: r.ways.rows()}
 	rep.Machine.Seconds = time.Since(start).Seconds()
 	for _, k := range r.all {
-		rep.Stores = append(rep.Stores, report.Store{Name: k.Name, Version: k.Version(), Note: k.Note, Durable: k.Durable, Ours: k.Ours})
+		rep.Stores = append(rep.Stores, report.Store{Name: k.Name, Version: k.Version(), Note: k.Note, Durable: k.Durable, Ours: k.Ours, Cache: k.Cache})
 	}
 	for i := range rep.Workloads {
 		finish(&rep.Workloads[i])

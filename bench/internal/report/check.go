@@ -11,8 +11,8 @@ import (
 )
 
 // Reference is what a comparison once found: for each workload wal's median over that of the limit and of each durable store. Of absolute
-// times nothing is kept, they are one machine's; and of stores that wait for no disk neither, since how fast a disk is beside a processor is
-// the machine's as well.
+// times nothing is kept, they are one machine's; of stores that wait for no disk neither, since how fast a disk is beside a processor is
+// the machine's as well; and of caches neither, whose median is that of a hit or of a miss.
 type Reference struct {
 	Machine Machine                       `json:"machine"`
 	Ratios  map[string]map[string]float64 `json:"ratios"` // by workload and store
@@ -52,7 +52,7 @@ func (r *Report) Ratios() map[string]map[string]float64 {
 			continue
 		}
 		for _, other := range w.Results {
-			if other.Store == "wal" || !r.waits(other.Store) || other.Failed != "" || other.Median <= 0 || wal.Median <= 0 {
+			if other.Store == "wal" || !r.steady(other.Store) || other.Failed != "" || other.Median <= 0 || wal.Median <= 0 {
 				continue
 			}
 			if all[w.Name] == nil {
@@ -64,9 +64,9 @@ func (r *Report) Ratios() map[string]map[string]float64 {
 	return all
 }
 
-// waits reports whether a store waits for the disk.
-func (r *Report) waits(store string) bool {
-	return store == Limit || slices.ContainsFunc(r.Stores, func(s Store) bool { return s.Name == store && s.Durable })
+// steady reports whether ratios to a store are worth keeping.
+func (r *Report) steady(store string) bool {
+	return store == Limit || slices.ContainsFunc(r.Stores, func(s Store) bool { return s.Name == store && s.Durable && !s.Cache })
 }
 
 // ReadReference reads a kept reference.

@@ -12,10 +12,10 @@ import (
 // measured makes a report of one workload: wal's figure and that of another store.
 func measured(better string, wal, other float64) *Report {
 	return &Report{
-		Stores: []Store{{Name: "wal", Durable: true}, {Name: "raft-wal", Durable: true}, {Name: "raft-boltdb", Durable: true}, {Name: "InmemStore"}},
+		Stores: []Store{{Name: "wal", Durable: true}, {Name: "raft-wal", Durable: true}, {Name: "raft-boltdb", Durable: true}, {Name: "InmemStore"}, {Name: "wal+cache", Durable: true, Cache: true}},
 		Workloads: []Workload{{Name: "append 1x128 B", Better: better, Results: []Result{
 			{Store: "wal", Median: wal, Samples: 100}, {Store: "raft-wal", Median: other, Samples: 100},
-			{Store: "raft-boltdb", Failed: "no disk"}, {Store: "InmemStore", Median: 1, Samples: 100},
+			{Store: "raft-boltdb", Failed: "no disk"}, {Store: "InmemStore", Median: 1, Samples: 100}, {Store: "wal+cache", Median: 1, Samples: 100},
 		}}},
 	}
 }

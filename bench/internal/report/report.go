@@ -50,6 +50,7 @@ type Store struct {
 	Note    string `json:"note,omitempty"`    // what a reader must know beside every figure, such as "not durable"
 	Durable bool   `json:"durable"`           // what it acknowledges survives a power cut
 	Ours    bool   `json:"ours"`
+	Cache   bool   `json:"cache,omitempty"` // in front of another store of the run
 }
 
 // Way is one way to make so many bytes durable with one call, one behind the other.
