@@ -20,6 +20,10 @@ const (
 	smallStep = 256 << 10
 	largeStep = 1 << 20
 
+	// largeFrame is from when on a frame goes into allocated space as it is, when it finds no zeros: what the file system takes to note
+	// that the space is written now is then less than writing zeros first. The two are even at about 200 KiB on ext4 and virtio.
+	largeFrame = 256 << 10
+
 	// reserveBytes of the zeros are for votes and deletions only, so that they work while the disk is full.
 	reserveBytes = 128 << 10
 
@@ -47,6 +51,7 @@ type keeper struct {
 
 	published     atomic.Uint64 // number of the tail; behind last while a segment's first frame is written
 	appendedBytes atomic.Int64  // since the log was opened
+	lastFrame     atomic.Int64  // bytes of it
 	zeroBytes     atomic.Int64  // written by the keeper
 	recycled      atomic.Int64  // segments that became the next one
 	syncs         atomic.Int64  // durable writes, names and sizes
@@ -107,19 +112,31 @@ func (k *keeper) steps() time.Duration {
 			return time.Hour
 		}
 		time.Sleep(idle)
-		if k.appendedBytes.Load() != before {
-			continue
-		}
-		if _, err := k.step(true); err != nil {
+		if err := k.whileIdle(before); err != nil {
 			return retry
 		}
 	}
 }
 
+// whileIdle does what can wait until that is done or something is appended.
+func (k *keeper) whileIdle(appended int64) error {
+	for k.appendedBytes.Load() == appended {
+		select {
+		case <-k.stop:
+			return nil
+		default:
+		}
+		if done, err := k.step(true); !done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // all does all there is to do.
 func (k *keeper) all() {
 	for {
-		if done, err := k.step(true); !done || err != nil {
+		if done, err := k.step(!k.j.opts.busy); !done || err != nil {
 			return
 		}
 	}
@@ -154,6 +171,7 @@ func (k *keeper) halt() {
 // appended notes a frame. What it looks at takes two locks that nobody holds during I/O, well below a microsecond beside
 // a write.
 func (k *keeper) appended(bytes int64) {
+	k.lastFrame.Store(bytes)
 	k.appendedBytes.Add(bytes)
 	if k.j.opts.inline {
 		k.all()
@@ -239,7 +257,7 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 		return true, k.prepare(k.j.opts.SegmentBytes)
 	}
 	bytes, grow := k.ahead()
-	if grow != nil && bytes < k.goal()/2 {
+	if grow != nil && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
 		return true, k.zero(grow, k.stepBytes(bytes))
 	}
 	if done, err := k.clean(); done || err != nil {
@@ -274,20 +292,29 @@ func (k *keeper) stepBytes(ahead int64) int64 {
 
 var zeros = sync.OnceValue(func() []byte { return vfs.AlignedBytes(largeStep) })
 
+// asItIs reports whether a frame of so many bytes needs no zeros: it is large, and what is allocated reads as zeros.
+func (s *segment) asItIs(frame int64) bool {
+	return s.fresh && frame >= largeFrame
+}
+
+// allocate takes the space of the n bytes behind seg.zeroed, where they read as zeros; of fewer where there is space for some. The frame
+// that is written there makes it durable. The caller holds k.work.
+func (k *keeper) allocate(seg *segment, n int64) error {
+	n, err := k.take(seg, n)
+	if err == nil {
+		seg.zeroed.Add(n)
+	}
+	return err
+}
+
 // zero makes the n bytes behind seg.zeroed allocated, written and zero; fewer where there is space for some. The caller
 // holds k.work.
 func (k *keeper) zero(seg *segment, n int64) error {
-	from := seg.zeroed.Load()
-	n = min(n, seg.size-from)
-	err := seg.rw.Allocate(from, n)
-	for n > blockBytes && vfs.IsNoSpace(err) { // some may have been allocated before a crash
-		n = roundDown(n/2, blockBytes)
-		err = seg.rw.Allocate(from, n)
-	}
+	n, err := k.take(seg, n)
 	if err != nil {
-		return noSpace(fmt.Errorf("wal: allocating %d bytes at %d of %s: %w", n, from, seg.path, err))
+		return err
 	}
-	for n > 0 {
+	for from := seg.zeroed.Load(); n > 0; {
 		step := min(n, largeStep)
 		if err := seg.rw.WriteBlocks([][]byte{zeros()[:step]}, from); err != nil {
 			return noSpace(fmt.Errorf("wal: writing zeros at %d of %s: %w", from, seg.path, err))
@@ -298,6 +325,21 @@ func (k *keeper) zero(seg *segment, n int64) error {
 		seg.zeroed.Store(from)
 	}
 	return nil
+}
+
+// take allocates the n bytes behind seg.zeroed, or fewer, and returns how many.
+func (k *keeper) take(seg *segment, n int64) (int64, error) {
+	from := seg.zeroed.Load()
+	n = min(n, seg.size-from)
+	err := seg.rw.Allocate(from, n)
+	for n > blockBytes && vfs.IsNoSpace(err) { // some may have been allocated before a crash
+		n = roundDown(n/2, blockBytes)
+		err = seg.rw.Allocate(from, n)
+	}
+	if err != nil {
+		return 0, noSpace(fmt.Errorf("wal: allocating %d bytes at %d of %s: %w", n, from, seg.path, err))
+	}
+	return n, nil
 }
 
 // ready sees to it that a frame which ends at end can be written: that the space is there up to the block behind
@@ -320,7 +362,12 @@ func (k *keeper) ready(seg *segment, end int64, entries bool) error {
 	k.work.Lock()
 	defer k.work.Unlock()
 	for missing := want - seg.zeroed.Load(); missing > 0; missing = want - seg.zeroed.Load() {
-		err := k.zero(seg, min(max(missing, smallStep), largeStep))
+		var err error
+		if n := max(missing, smallStep); seg.asItIs(end - seg.end) {
+			err = k.allocate(seg, n)
+		} else {
+			err = k.zero(seg, min(n, largeStep))
+		}
 		if err != nil && !(errors.Is(err, ballast.ErrNoSpace) && k.removeUnused()) {
 			return err
 		}

@@ -79,13 +79,12 @@ func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
 	return scanIndex(r, end, m)
 }
 
-// assign gives the group's runs in a segment that have no offsets those of its index. What the index has not is at offset 0,
-// and reading it says so.
+// assign gives the group's runs in a segment that have no offsets those of its index, which is given up to it. What the index has not is
+// at offset 0, and reading it says so.
 func (g *group) assign(seg *segment, index []indexedRun) {
 	fresh := make(map[uint64]bool) // by first entry
 	for i := range g.runs {
 		if r := &g.runs[i]; r.seg == seg && !r.loaded() {
-			r.offs = make([]uint32, r.count())
 			fresh[r.first] = true
 		}
 	}
@@ -96,14 +95,28 @@ func (g *group) assign(seg *segment, index []indexedRun) {
 		last := part.first + uint64(len(part.offs)) - 1
 		for i := g.at(part.first); i < len(g.runs) && g.runs[i].first <= last; i++ {
 			if r := &g.runs[i]; fresh[r.first] {
-				from, to := max(part.first, r.first), min(last, r.last)
-				copy(r.offs[from-r.first:], part.offs[from-part.first:to-part.first+1])
+				r.fill(part.offs, part.first, last)
 			}
 		}
 	}
 	for i := range g.runs {
 		if r := &g.runs[i]; fresh[r.first] {
+			r.fill(nil, 0, 0)
 			r.pack()
 		}
+	}
+}
+
+// fill takes those of the offsets of entries first to last that are its own.
+func (r *run) fill(offs []uint32, first, last uint64) {
+	if r.offs == nil && first <= r.first && r.last <= last {
+		r.offs = offs[r.first-first : r.last-first+1] // almost always; no copy, since pack makes one
+		return
+	}
+	if r.offs == nil {
+		r.offs = make([]uint32, r.count())
+	}
+	if from, to := max(first, r.first), min(last, r.last); from <= to {
+		copy(r.offs[from-r.first:], offs[from-first:to-first+1])
 	}
 }

@@ -140,6 +140,7 @@ func (k *keeper) prepare(size int64) error {
 		return noSpace(fmt.Errorf("wal: creating a segment: %w", err))
 	}
 	seg := newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: size})
+	seg.fresh = true
 	err = k.install(seg, f, tmp, size > k.j.opts.SegmentBytes)
 	if err == nil {
 		return nil

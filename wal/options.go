@@ -66,8 +66,8 @@ type Options struct {
 	fs vfs.FS
 
 	// inline does the work of the background after each write, in the same goroutine, so that a
-	// test repeats.
-	inline bool
+	// test repeats. busy has it never find the log idle.
+	inline, busy bool
 }
 
 const (

@@ -31,9 +31,12 @@ type segment struct {
 	blocks   []*cacheBlock // by number, nil where not in memory
 	freed    bool          // nothing in it is live, and the cache has forgotten it
 
-	// zeroed is the offset up to which the file is allocated, written and zero behind end. It grows by
-	// the keeper, and the tail's frames stay below it.
+	// zeroed is the offset up to which the file is allocated and reads as zeros behind end. It grows by
+	// the keeper, which has written the zeros but for large frames, and the tail's frames stay below it.
 	zeroed atomic.Int64
+
+	// fresh is set where the file never held anything else, so that what is allocated reads as zeros.
+	fresh bool
 
 	// rw is open for writing while the segment is prepared, written, or not sealed yet. It is the writer's and the
 	// keeper's.

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -24,10 +25,18 @@ func appends(n, size int, total time.Duration) step {
 		rivals := e.withLimit(n*size, 1, e.rivals(e.kinds(ok), func(k stores.Kind, s stores.Store) (*rival, error) {
 			return appender(k, s, n, size), nil
 		}))
-		results, err := turns{total: e.span(total), warm: 2, pause: usualTurn}.compare(e, rivals)
+		results, err := turns{total: e.span(total), warm: 2, pause: pauseAfter(n * size)}.compare(e, rivals)
 		return []report.Workload{{Group: "append", Name: name, Unit: "µs", Better: "lower", Entries: n, Bytes: size, Results: results,
 			About: "StoreLogs of so many entries with so many bytes of Data each, one call after the other."}}, err
 	}}
+}
+
+// pauseAfter is how long stores get to do in the background what a turn of so many bytes a call has left.
+func pauseAfter(bytes int) time.Duration {
+	if bytes >= 64<<10 {
+		return 2 * usualTurn
+	}
+	return usualTurn
 }
 
 // appender stores one batch after the other.
@@ -86,26 +95,36 @@ func rotations(total time.Duration) step {
 	}}
 }
 
-// sustained measures how many MiB a second of 64 entries of 4 KiB go in without any break, in one store after the other: what a store does
-// in the background has to be done meanwhile.
-func sustained(mib int, takes time.Duration) step {
+// sustained measures how many MiB a second of 64 entries of 4 KiB go in without any break: what a store does in the background has to be
+// done meanwhile. In each round every store is opened, written to, and closed, so that it has the disk for itself.
+func sustained(mib, rounds int, takes time.Duration) step {
 	const name, n, size = "sustained 64x4 KiB", 64, 4 << 10
 	return step{names: []string{name}, takes: takes, measure: func(e *env) ([]report.Workload, error) {
 		w := report.Workload{Group: "sustained", Name: name, Unit: "MiB/s", Better: "higher", Entries: n, Bytes: size,
 			About: "Data in entries of 4 KiB that goes in without a break, in batches of 64."}
-		rivals := e.withLimit(n*size, 1, e.rivals(e.kinds(onDisk), func(k stores.Kind, s stores.Store) (*rival, error) {
-			return appender(k, s, n, size), nil
-		}))
-		defer closeAll(rivals)
-		calls := e.count(mib<<20/(n*size), 4)
-		for _, i := range e.rng.Perm(len(rivals)) {
-			if r := rivals[i]; r.failed == nil {
+		kinds := e.kinds(onDisk)
+		all := make([]*rival, len(kinds)+1)
+		for range rounds {
+			for _, i := range e.rng.Perm(len(all)) {
+				var r *rival
+				if i == 0 {
+					r = e.withLimit(n*size, 1, nil)[0]
+				} else {
+					r = e.rivals(kinds[i-1:i], func(k stores.Kind, s stores.Store) (*rival, error) { return appender(k, s, n, size), nil })[0]
+				}
+				if before := all[i]; before != nil {
+					r.rounds, r.failed = before.rounds, cmp.Or(before.failed, r.failed)
+				}
+				all[i] = r
 				e.doing(name + ": " + r.name)
-				r.failed = r.sustain(e, calls, n*size)
+				if r.failed == nil {
+					r.failed = r.sustain(e, e.count(mib<<20/(n*size), 4), n*size)
+				}
+				closeAll(all[i : i+1])
+				time.Sleep(4 * usualTurn)
 			}
-			time.Sleep(4 * usualTurn)
 		}
-		for _, r := range rivals {
+		for _, r := range all {
 			if r.failed != nil {
 				w.Results = append(w.Results, failed(r.name, r.failed))
 				continue
@@ -133,6 +152,9 @@ func (r *rival) sustain(e *env, calls, bytes int) error {
 		}
 	}
 	took := time.Since(start) - spent
-	r.rounds = [][]float64{{float64(calls*bytes) / (1 << 20) / took.Seconds()}}
+	if r.rounds == nil {
+		r.rounds = make([][]float64, 1)
+	}
+	r.rounds[0] = append(r.rounds[0], float64(calls*bytes)/(1<<20)/took.Seconds())
 	return nil
 }

@@ -17,12 +17,12 @@ import (
 
 const (
 	churnBatch  = 64 // entries of a call
-	churnSize   = 1 << 10
+	churnSize   = 4 << 10
 	churnPoints = 64 // of the series
 )
 
 const (
-	aboutChurn  = "Disk used under constant appends of 64 entries of 1 KiB and compaction, as the median of the second half."
+	aboutChurn  = "Disk used under constant appends of 64 entries of 4 KiB and compaction, as the median of the second half."
 	aboutDevice = "Bytes that the process has the kernel write to the device, for each byte of Data; what the file system's own journal writes is not in it."
 )
 
@@ -30,7 +30,7 @@ const (
 // the whole process.
 func churn(total, kept int, takes time.Duration) step {
 	used := fmt.Sprintf("disk with %d MiB live", kept)
-	const device, bare, few = "device 64x1 KiB", "device 64x1 KiB, zeros ahead not counted", "device 1x128 B"
+	const device, bare, few = "device 64x4 KiB", "device 64x4 KiB, zeros ahead not counted", "device 1x128 B"
 	return step{names: []string{used, device, bare, few}, takes: takes, measure: func(e *env) ([]report.Workload, error) {
 		list := []report.Workload{
 			{Group: "churn", Name: used, Unit: "MiB", About: aboutChurn},

@@ -20,9 +20,9 @@ func plan(quick bool) []step {
 		}
 	}
 	const s = time.Second
-	return append(steps, rotations(10*s), sustained(256, 10*s), setUint64(6*s), vote(8*s), getFilled(3*s), getFirst(4*s), getTail(6*s),
+	return append(steps, rotations(10*s), sustained(128, 3, 22*s), setUint64(6*s), vote(8*s), getFilled(3*s), getFirst(4*s), getTail(6*s),
 		sizes([]int{10_000, 100_000, 1_000_000, 10_000_000}, []int{100, 10_000, 1_000_000}, 200*s),
-		burst(5000, 30*s), churn(256, 32, 30*s), allocs(8*s), cluster([]int{1, 8, 64, 512}, 2, 1500*time.Millisecond))
+		burst(5000, 30*s), churn(512, 32, 35*s), allocs(8*s), cluster([]int{1, 8, 64, 512}, 2, 1500*time.Millisecond))
 }
 
 func quickPlan() []step {

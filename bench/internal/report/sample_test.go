@@ -168,7 +168,7 @@ func (s sampler) space() {
 			}
 			return r
 		})
-	for _, name := range []string{"device 64x1 KiB", "device 1x128 B"} {
+	for _, name := range []string{"device 64x4 KiB", "device 1x128 B"} {
 		s.add(Workload{Group: "device", Name: name, Unit: "bytes a byte", Better: "lower"}, s.names(false, false, false),
 			func(store string) Result { return s.single(store, 2*sampleFactors[store]) })
 	}
