@@ -68,6 +68,9 @@ type Options struct {
 	// inline does the work of the background after each write, in the same goroutine, so that a
 	// test repeats.
 	inline bool
+
+	// still leaves out the background: nothing is prepared, zeroed or cleaned up.
+	still bool
 }
 
 const (
