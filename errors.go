@@ -10,7 +10,7 @@ var (
 	// ErrClosed is returned by every method of a store that was closed.
 	ErrClosed = errors.New("ballast: store is closed")
 
-	// ErrReadOnly is returned by StoreLog, StoreLogs and DeleteRange of a store that was opened read-only.
+	// ErrReadOnly is returned by StoreLog, StoreLogs, DeleteRange and DeleteKey of a store that was opened read-only.
 	ErrReadOnly = errors.New("ballast: store was opened read-only")
 
 	// ErrKeyNotFound is returned by Get and GetUint64 when there is no such key. Its text is what

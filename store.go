@@ -76,6 +76,13 @@ type CommitTracker interface {
 	GetCommitIndex() (uint64, error)
 }
 
+// KeyDeleter is what tools need to take a stable value away, which raft never does. Every engine of Ballast has it.
+type KeyDeleter interface {
+	// DeleteKey deletes the stable value of a key, so that Get returns [ErrKeyNotFound] afterwards. When nil is returned the
+	// deletion is durable. A key that is not there is no error. A store that was opened read-only returns [ErrReadOnly].
+	DeleteKey(key []byte) error
+}
+
 // Inspector is what tools need beyond what raft calls. Every engine of Ballast has it; a store that
 // has not can still be copied.
 type Inspector interface {

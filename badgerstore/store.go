@@ -17,8 +17,9 @@ import (
 )
 
 var (
-	_ ballast.Store     = (*Store)(nil)
-	_ ballast.Inspector = (*Store)(nil)
+	_ ballast.Store      = (*Store)(nil)
+	_ ballast.Inspector  = (*Store)(nil)
+	_ ballast.KeyDeleter = (*Store)(nil)
 )
 
 // Store is an open badger directory. See [ballast.Store] for what its methods promise.

@@ -260,31 +260,52 @@ func (s *Store) setStable(key, value, place, other []byte) error {
 		s.overlay.Set(key, value)
 		return nil
 	}
+	return s.changeStable(int64(len(value)), func(txn *badger.Txn) error {
+		if err := deleteItem(txn, other); err != nil {
+			return err
+		}
+		return txn.Set(place, append([]byte{}, value...))
+	})
+}
+
+// DeleteKey implements [ballast.KeyDeleter]. The value goes from both places where it may be.
+func (s *Store) DeleteKey(key []byte) error {
+	if err := s.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.gate.Leave()
+	return s.changeStable(0, func(txn *badger.Txn) error {
+		if err := deleteItem(txn, bytesKey(key)); err != nil {
+			return err
+		}
+		return deleteItem(txn, uint64Key(key))
+	})
+}
+
+// changeStable changes the stable state in one transaction, for which there have to be so many bytes of space.
+func (s *Store) changeStable(bytes int64, change func(*badger.Txn) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if err := s.checkSpace(int64(len(value)), s.opts.ReserveBytes/4); err != nil {
+	if err := s.checkSpace(bytes, s.opts.ReserveBytes/4); err != nil {
 		return err
 	}
-	err := s.commit(func(txn *badger.Txn, _ uint64) error {
-		old, err := getItem(txn, other)
-		if err != nil {
-			return err
-		}
-		if old != nil {
-			if err := txn.Delete(other); err != nil {
-				return err
-			}
-		}
-		return txn.Set(place, append([]byte{}, value...))
-	})
-	if err != nil {
+	if err := s.commit(func(txn *badger.Txn, _ uint64) error { return change(txn) }); err != nil {
 		return err
 	}
 	v := *s.view.Load()
 	v.version = s.version
 	s.publish(&v)
 	return nil
+}
+
+// deleteItem deletes a key that may be there.
+func deleteItem(txn *badger.Txn, key []byte) error {
+	item, err := getItem(txn, key)
+	if err != nil || item == nil {
+		return err
+	}
+	return txn.Delete(key)
 }

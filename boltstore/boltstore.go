@@ -11,8 +11,8 @@
 //
 // It keeps the contract of [ballast.Store]. The file is interchangeable with raft-boltdb v2 in both
 // directions, and files of raft-boltdb v1 are opened. Two things are bbolt's: each durable call costs two
-// syncs, and the file does not shrink (what DeleteRange frees is used again; `ballast.Copy` into a new file
-// gives it back).
+// syncs, and the file does not shrink (what DeleteRange frees is used again; Compact, while nobody has the
+// file open, gives it back).
 //
 // bbolt has no checksum over data. Damage that makes an entry undecodable, or bbolt panic, is a
 // [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is, and one in a page's count of
@@ -41,6 +41,7 @@
 //	store.go       the calls
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
+//	compact.go     writing the file anew
 package boltstore
 
 import (
@@ -78,6 +79,9 @@ const (
 	// mapBytes is the address space that is mapped at first, so that a file up to that size is never mapped
 	// again, which makes readers wait. It costs neither memory nor disk.
 	mapBytes = 64 << 20
+
+	// nameTries is how often a file is opened that is not the one of that name. A user's OpenFile may mean another one.
+	nameTries = 3
 )
 
 // Options are the options of Open; nil stands for the zero value.
@@ -116,7 +120,8 @@ type Store struct {
 	path     string
 	opts     Options
 	db       *bbolt.DB
-	file     *os.File // bbolt's own, to let go of the lock when bbolt cannot
+	file     *os.File    // bbolt's own, to let go of the lock when bbolt cannot
+	opened   os.FileInfo // which file that is
 	gate     engine.Gate
 	staged   engine.CommitStage
 	overlay  engine.Overlay // stable values of a read-only store
@@ -154,7 +159,7 @@ func Open(path string, opts *Options) (*Store, error) {
 	if err := s.checkPath(); err != nil {
 		return nil, err
 	}
-	if err := s.openBolt(); err != nil {
+	if err := s.openNamed(); err != nil {
 		return nil, s.openError(err)
 	}
 	if err := s.prepare(); err != nil {
@@ -188,6 +193,20 @@ func (s *Store) checkPath() error {
 	return nil
 }
 
+// openNamed is openBolt of the file that has the name. While it waited for the lock another one may have got that, by Compact.
+func (s *Store) openNamed() error {
+	for tries := 1; ; tries++ {
+		err := s.openBolt()
+		named, e := os.Stat(s.path)
+		if e != nil || s.opened == nil || os.SameFile(named, s.opened) || tries == nameTries {
+			return err
+		}
+		if err == nil {
+			_ = s.closeBolt() // it was only opened
+		}
+	}
+}
+
 // openBolt sets db and file.
 func (s *Store) openBolt() error {
 	o := bbolt.Options{
@@ -206,7 +225,9 @@ func (s *Store) openBolt() error {
 		open = os.OpenFile
 	}
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-		f, err = open(name, flag, mode)
+		if f, err = open(name, flag, mode); err == nil {
+			s.opened, err = f.Stat()
+		}
 		s.file = f
 		return f, err
 	}

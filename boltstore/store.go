@@ -13,8 +13,9 @@ import (
 )
 
 var (
-	_ ballast.Store     = (*Store)(nil)
-	_ ballast.Inspector = (*Store)(nil)
+	_ ballast.Store      = (*Store)(nil)
+	_ ballast.Inspector  = (*Store)(nil)
+	_ ballast.KeyDeleter = (*Store)(nil)
 )
 
 const (
@@ -269,6 +270,20 @@ func (s *Store) Set(key, value []byte) error {
 		return err
 	}
 	return s.update(func(tx *bbolt.Tx) error { return tx.Bucket(confBucket).Put(key, value) })
+}
+
+// DeleteKey implements [ballast.KeyDeleter].
+func (s *Store) DeleteKey(key []byte) error {
+	if err := s.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.gate.Leave()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	return s.update(func(tx *bbolt.Tx) error { return tx.Bucket(confBucket).Delete(key) })
 }
 
 // Get implements raft.StableStore.

@@ -24,8 +24,9 @@ import (
 )
 
 var (
-	_ ballast.Store     = (*Store)(nil)
-	_ ballast.Inspector = (*Store)(nil)
+	_ ballast.Store      = (*Store)(nil)
+	_ ballast.Inspector  = (*Store)(nil)
+	_ ballast.KeyDeleter = (*Store)(nil)
 )
 
 // Store is a [ballast.Store] in memory. Its limit for an entry is ballast.DefaultMaxEntryBytes.
@@ -181,6 +182,14 @@ func (s *Store) DeleteRange(min, max uint64) error {
 func (s *Store) Set(key, value []byte) error {
 	return s.write(func() error {
 		s.stable[string(key)] = append([]byte{}, value...)
+		return nil
+	})
+}
+
+// DeleteKey implements [ballast.KeyDeleter].
+func (s *Store) DeleteKey(key []byte) error {
+	return s.write(func() error {
+		delete(s.stable, string(key))
 		return nil
 	})
 }

@@ -57,6 +57,11 @@ func (m *model) set(key string, value []byte) {
 	delete(m.number, key)
 }
 
+func (m *model) unset(key string) {
+	delete(m.stable, key)
+	delete(m.number, key)
+}
+
 func (m *model) setUint64(key string, value uint64) {
 	m.stable[key] = uint64Bytes(value)
 	m.number[key] = true

@@ -76,6 +76,27 @@ var stableTests = []test{
 		}
 		e.verify()
 	}},
+	{"deletes a value, where it can", func(e *env) {
+		deleter, ok := e.store.(ballast.KeyDeleter)
+		if !ok {
+			e.t.Skip("the store is no ballast.KeyDeleter, which is optional")
+		}
+		e.set("CurrentTerm", []byte("bytes"))
+		e.setUint64("number", 7)
+		e.set("kept", []byte("value"))
+		e.put(entries(1, 3, 1)...)
+		for _, key := range []string{"CurrentTerm", "number", "never there", "CurrentTerm"} {
+			if err := deleter.DeleteKey([]byte(key)); err != nil {
+				e.Fatalf("DeleteKey(%q): %v", key, err)
+			}
+			e.model.unset(key)
+			e.missing(key)
+		}
+		e.verify()
+		e.setUint64("number", 8)
+		e.set("CurrentTerm", []byte("again"))
+		e.verify()
+	}},
 	{"copies what it is given", func(e *env) {
 		key, value := []byte("key"), []byte("value")
 		if err := e.store.Set(key, value); err != nil {

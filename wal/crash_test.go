@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -167,4 +168,55 @@ func TestForgedFrames(t *testing.T) {
 	if at, err := search(&reader{seg: seg, f: f}, framesOffset); at != framesOffset || err != nil {
 		t.Errorf("the real frame is found at %d: %v", at, err)
 	}
+}
+
+// TestUnsetCrash cuts the power in every call to the file system that setting and deleting stable values leads to, also where the log goes on in
+// the next segment, is closed, and is opened again.
+func TestUnsetCrash(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	before, cuts := l.model, 0
+	mem.SetHook(func(call *vfs.Call) error {
+		cut := call.Cut()
+		for range 2 {
+			cuts++
+			s := openMem(t, cut.Crash(uint64(cuts)))
+			if _, err := oracle.Find(checkedStore{s}, before, l.model); err != nil {
+				t.Errorf("power cut %d (%v of %s): %v", cuts, call.Op, call.Path, err)
+			}
+			must(t, s.Close())
+		}
+		return nil
+	})
+	change := func(apply func(m *model), do func() error) {
+		before, l.model = l.model, l.model.Clone()
+		apply(l.model)
+		must(t, do())
+	}
+	for i := range 60 {
+		key := fmt.Sprint("key ", l.rng.IntN(3))
+		switch l.rng.IntN(4) {
+		case 0:
+			change(func(m *model) { delete(m.Stable, key) }, func() error { return l.DeleteKey([]byte(key)) })
+		case 1:
+			change(func(m *model) { m.Stable[key] = []byte(key) }, func() error { return l.Set([]byte(key), []byte(key)) })
+		case 2:
+			logs := oracle.Entries(l.rng, l.model.Last()+1, 2, 100<<10)
+			change(func(m *model) { m.Put(logs, 0) }, func() error { return l.StoreLogs(logs) })
+		case 3:
+			if before = l.model; i%2 == 0 {
+				l.close()
+				l.open()
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	mem.SetHook(nil)
+	l.check()
+	if l.j.tail.number < 3 {
+		t.Errorf("the log is in segment %d, so it hardly went on in another one", l.j.tail.number)
+	}
+	t.Logf("%d power cuts", cuts)
 }

@@ -47,4 +47,5 @@
 //	recover.go scan.go load.go    what a directory holds
 //	readonly.go                   reading a log that somebody else writes
 //	inspect.go                    what tools ask about the files
+//	compact.go                    giving back what is reserved for writes to come
 package wal

@@ -289,15 +289,16 @@ const recordHeaderBytes = 56
 
 // Kinds of records. On the disk, never to be renumbered.
 const (
-	recordEntry   = 1 // an entry
-	recordSet     = 2 // a stable value: key, value
-	recordDelete  = 3 // entries a to b are deleted, the commit index is at most the last index
-	recordCommit  = 4 // the commit index is a, at most the last index
-	recordLink    = 5 // the segment before: number a, last sequence number b, end c, identity
-	recordSegment = 6 // a segment with live entries: number a, last sequence number b, end c, identity, entries stored in it, size
-	recordRuns    = 7 // live entries of the group and its commit index a: (segment number, first, last) for each run
-	recordIndex   = 8 // entries of the group in this segment from index a: their offsets in units of 8 bytes
-	recordMoved   = 9 // reserved: an entry that was moved from another segment
+	recordEntry   = 1  // an entry
+	recordSet     = 2  // a stable value: key, value
+	recordDelete  = 3  // entries a to b are deleted, the commit index is at most the last index
+	recordCommit  = 4  // the commit index is a, at most the last index
+	recordLink    = 5  // the segment before: number a, last sequence number b, end c, identity
+	recordSegment = 6  // a segment with live entries: number a, last sequence number b, end c, identity, entries stored in it, size
+	recordRuns    = 7  // live entries of the group and its commit index a: (segment number, first, last) for each run
+	recordIndex   = 8  // entries of the group in this segment from index a: their offsets in units of 8 bytes
+	recordMoved   = 9  // reserved: an entry that was moved from another segment
+	recordUnset   = 10 // a stable value is deleted: key
 )
 
 // Flags of a record. On the disk, never to be renumbered.
@@ -386,7 +387,7 @@ func (r *record) check() error {
 	}
 	compressed := r.flags & (flagS2 | flagZstd)
 	switch {
-	case r.kind == 0 || r.kind >= recordMoved:
+	case r.kind == 0 || r.kind == recordMoved || r.kind > recordUnset:
 		return fmt.Errorf("%w: a record of kind %d; use a newer release", ballast.ErrUnknownVersion, r.kind)
 	case r.flags&^known != 0 || compressed == flagS2|flagZstd:
 		return fmt.Errorf("%w: a record of kind %d with flags %#x; use a newer release", ballast.ErrUnknownVersion, r.kind, r.flags)

@@ -19,6 +19,7 @@ func FuzzRecord(f *testing.F) {
 		{kind: recordDelete, a: 1, b: 2},
 		{kind: recordRuns, second: make([]byte, liveRunBytes), raw: liveRunBytes},
 		{kind: recordMoved},
+		{kind: recordUnset, first: []byte("term")},
 	} {
 		b := encodeFrame([]record{r}, 1, 7, framesOffset)[frameHeaderBytes:]
 		f.Add(b[:recordLength(b)], true)

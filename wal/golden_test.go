@@ -241,6 +241,8 @@ var recordFields = map[byte]struct{ kind, a, b, c, first, second string }{
 	6: {"a segment with live entries", "segment number %d", "last sequence number %d", "end of its last frame %06x", "", ""},
 	7: {"the state of a group", "commit index %d", "", "", "", ""},
 	8: {"offsets of entries", "from index %d", "", "", "", ""},
+
+	10: {"a stable value is deleted", "", "", "", "key", ""},
 }
 
 // field prints one that is only used by some kinds.
@@ -401,6 +403,12 @@ var goldens = []struct {
 		l.set("CurrentTerm", "\x00\x00\x00\x00\x00\x00\x00\x07")
 		l.set("LastVoteCand", "10.0.0.1:8300")
 		l.set("empty", "")
+		return []uint64{1}
+	}},
+	{"unset", "A stable value that is deleted, and one that is not.", func(l *testLog) []uint64 {
+		l.set("CurrentTerm", "\x00\x00\x00\x00\x00\x00\x00\x07")
+		l.set("note", "old")
+		l.unset("note")
 		return []uint64{1}
 	}},
 	{"deletion", "The end of the log is deleted, which lowers the commit index, and then its beginning.", func(l *testLog) []uint64 {

@@ -72,7 +72,9 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 		j.handles.closeAll()
 		return nil, errors.Join(noSpace(err), j.lock.Close())
 	}
-	j.keeper.start(j)
+	if !opts.still {
+		j.keeper.start(j)
+	}
 	return j, nil
 }
 

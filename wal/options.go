@@ -68,6 +68,9 @@ type Options struct {
 	// inline does the work of the background after each write, in the same goroutine, so that a
 	// test repeats. busy has it never find the log idle.
 	inline, busy bool
+
+	// still leaves out the background: nothing is prepared, zeroed or cleaned up.
+	still bool
 }
 
 const (

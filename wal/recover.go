@@ -313,6 +313,8 @@ func (rec *recovery) change(q *record) error {
 	switch q.kind {
 	case recordSet:
 		g.stable[string(q.first)] = append([]byte{}, q.second...)
+	case recordUnset:
+		delete(g.stable, string(q.first))
 	case recordDelete:
 		if q.a <= q.b {
 			g.remove(q.a, q.b)

@@ -11,8 +11,9 @@ import (
 )
 
 var (
-	_ ballast.Store     = (*Store)(nil)
-	_ ballast.Inspector = (*Store)(nil)
+	_ ballast.Store      = (*Store)(nil)
+	_ ballast.Inspector  = (*Store)(nil)
+	_ ballast.KeyDeleter = (*Store)(nil)
 )
 
 // Store is the log and the stable state of one raft peer in a directory. See [ballast.Store] for what its methods
@@ -166,6 +167,30 @@ func (s *Store) Set(key, value []byte) error {
 	r := requests.Get().(*request)
 	defer r.release()
 	r.kind, r.group, r.key, r.value = recordSet, s.g, key, value
+	return s.j.submit(r)
+}
+
+// DeleteKey implements [ballast.KeyDeleter].
+func (s *Store) DeleteKey(key []byte) error {
+	if err := s.j.gate.Enter(); err != nil {
+		return err
+	}
+	defer s.j.gate.Leave()
+	if s.j.readOnly {
+		return ballast.ErrReadOnly
+	}
+	if err := s.j.failed.Err(); err != nil {
+		return err
+	}
+	s.j.mu.RLock()
+	_, there := s.g.stable[string(key)]
+	s.j.mu.RUnlock()
+	if !there {
+		return nil
+	}
+	r := requests.Get().(*request)
+	defer r.release()
+	r.kind, r.group, r.key = recordUnset, s.g, key
 	return s.j.submit(r)
 }
 

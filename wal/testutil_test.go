@@ -176,6 +176,12 @@ func (l *testLog) set(key, value string) {
 	l.model.Stable[key] = []byte(value)
 }
 
+func (l *testLog) unset(key string) {
+	l.t.Helper()
+	must(l.t, l.DeleteKey([]byte(key)))
+	delete(l.model.Stable, key)
+}
+
 // check compares the store with the model.
 func (l *testLog) check() {
 	l.t.Helper()

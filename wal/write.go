@@ -17,7 +17,7 @@ const maxGroupBytes = 4 << 20
 // request is one durable call.
 type request struct {
 	group  *group
-	kind   byte // recordEntry, recordSet or recordDelete
+	kind   byte // recordEntry, recordSet, recordUnset or recordDelete
 	logs   []*raft.Log
 	one    [1]*raft.Log // the backing of logs for a single one
 	commit uint64       // staged for the entries, when staged
@@ -48,7 +48,7 @@ func (r *request) measure() {
 		for _, l := range r.logs {
 			r.bytes += padded(recordHeaderBytes + int64(len(l.Data)) + int64(len(l.Extensions)))
 		}
-	case recordSet:
+	case recordSet, recordUnset:
 		r.bytes = padded(recordHeaderBytes + int64(len(r.key)) + int64(len(r.value)))
 	case recordDelete:
 		r.bytes = recordHeaderBytes
@@ -281,6 +281,8 @@ func (w *writer) request(q *request) {
 		}
 	case recordSet:
 		w.record(&record{kind: recordSet, group: q.group.id, first: q.key, second: q.value, raw: uint32(len(q.value))})
+	case recordUnset:
+		w.record(&record{kind: recordUnset, group: q.group.id, first: q.key})
 	case recordDelete:
 		w.record(&record{kind: recordDelete, group: q.group.id, a: q.low, b: q.high})
 	}
@@ -388,6 +390,8 @@ func (j *journal) apply(r *request, offs []uint32) int {
 		}
 	case recordSet:
 		g.stable[string(r.key)] = append([]byte{}, r.value...)
+	case recordUnset:
+		delete(g.stable, string(r.key))
 	case recordDelete:
 		g.remove(r.low, r.high)
 		g.lowerCommit()

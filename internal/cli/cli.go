@@ -15,7 +15,7 @@
 //	 3  [ExitDiffer]: what was compared differs
 //	64  [ExitUsage]: the command line was wrong, and nothing was done
 //
-// Subcommands that look into a store never write to it. A wal they read without a lock, also while a peer writes it; bolt,
+// Subcommands that look into a store never write to it; those that change one say so, and need its lock. A wal they read without a lock, also while a peer writes it; bolt,
 // badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.
 //
 // # Layout
@@ -36,6 +36,9 @@
 //	dump.go      ballast dump
 //	follow.go    ballast dump --follow
 //	stable.go    ballast stable list, ballast stable get
+//	stableset.go ballast stable set, ballast stable delete
+//	holder.go    who holds a lock
+//	owner_unix.go owner_other.go  files that were made keep the owner of their folder
 //	verify.go    ballast verify
 //	diff.go      ballast diff
 //	demo.go      ballast demo
@@ -109,7 +112,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if status, said := errors.AsType[exitStatus](err); said {
 		return int(status)
 	}
-	fmt.Fprintf(stderr, "ballast: %s\n", oneLine(err))
+	fmt.Fprintf(stderr, "ballast: %s%s\n", oneLine(err), holderText(err))
 	return statusOf(err)
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/raft-ballast/ballast/badgerstore"
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/wal"
 )
@@ -33,6 +36,31 @@ func TestInUse(t *testing.T) {
 	status, _, stderr := runBallast("info", file)
 	if want := "ballast: " + file + " is locked: another store has it open; "; status != ExitFailure || !strings.HasPrefix(stderr, want) {
 		t.Errorf("info of a bbolt file in use: status %d, %s", status, stderr)
+	}
+}
+
+// What changes a store refuses one that is in use, and says who has it where the system tells.
+func TestChangeInUse(t *testing.T) {
+	dir := t.TempDir()
+	openLog(t, filepath.Join(dir, "wal"))
+	file := filepath.Join(dir, "raft.db")
+	db, err := boltstore.Open(file, nil)
+	must(t, err)
+	defer db.Close()
+	folder := filepath.Join(dir, "badger")
+	keys, err := badgerstore.Open(folder, nil)
+	must(t, err)
+	defer keys.Close()
+	for _, store := range []string{"wal:" + filepath.Join(dir, "wal"), "bolt:" + file, "badger:" + folder} {
+		for _, args := range [][]string{{"stable", "set", "--force", store, "CurrentTerm", "9"}, {"stable", "delete", "--force", store, "CurrentTerm"}} {
+			status, _, stderr := runBallast(args...)
+			if want := " is locked: another store has it open; "; status != ExitFailure || !strings.Contains(stderr, want) {
+				t.Errorf("%v: status %d, %s", args, status, stderr)
+			}
+			if who := fmt.Sprintf("; process %d (", os.Getpid()); runtime.GOOS == "linux" && !strings.Contains(stderr, who) {
+				t.Errorf("%v does not say who has it: %s", args, stderr)
+			}
+		}
 	}
 }
 

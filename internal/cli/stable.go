@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/hashicorp/raft"
 	"github.com/spf13/cobra"
 
 	"github.com/raft-ballast/ballast"
@@ -24,6 +25,8 @@ const (
 const stableLong = `A stable store holds what a peer must never forget: the term that it is in, and for whom it has
 voted. An application may keep values of its own there.
 
+'list' and 'get' only read. 'set' and 'delete' are for emergencies, and for a peer that is stopped.
+
 ` + exitHelp
 
 const stableExample = `  ballast stable list /var/lib/app/raft
@@ -33,7 +36,7 @@ const stableExample = `  ballast stable list /var/lib/app/raft
 func newStable(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "stable",
-		Short:   "Show the stable values: the term, the vote",
+		Short:   "Show and change the stable values: the term, the vote",
 		Long:    stableLong,
 		Example: stableExample,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -44,7 +47,7 @@ func newStable(s streams) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStableList(s), newStableGet(s))
+	cmd.AddCommand(newStableList(s), newStableGet(s), newStableSet(s), newStableDelete(s))
 	return cmd
 }
 
@@ -115,7 +118,7 @@ func runStableGet(s streams, name, key string, asJSON, raw bool) (err error) {
 		return err
 	}
 	defer closing(src, &err)
-	v, err := src.stableValue([]byte(key))
+	v, err := readValue(src, []byte(key))
 	switch {
 	case errors.Is(err, ballast.ErrKeyNotFound):
 		return fmt.Errorf("%s has no stable value %q; `ballast stable list %s` shows those that there are", src, key, src)
@@ -155,7 +158,7 @@ func readStable(src *source) (stableJSON, error) {
 		return out, fmt.Errorf("listing the stable values: %w", err)
 	}
 	for _, key := range keys {
-		v, err := src.stableValue(key)
+		v, err := readValue(src, key)
 		if errors.Is(err, ballast.ErrKeyNotFound) {
 			continue // an engine that lists a key and has no value for it
 		}
@@ -183,8 +186,8 @@ func jsonKey(key string) string {
 	return "0x" + hex.EncodeToString([]byte(key))
 }
 
-// stableValue reads one value. Raft's own numbers are read as such: raft-wal has another order of bytes.
-func (s *source) stableValue(key []byte) (stableValue, error) {
+// readValue reads one value. Raft's own numbers are read as such: raft-wal has another order of bytes.
+func readValue(s raft.StableStore, key []byte) (stableValue, error) {
 	v := stableValue{key: string(key)}
 	var err error
 	if v.bytes, err = s.Get(key); err != nil {

@@ -42,6 +42,29 @@ func (p place) open() (*source, error) {
 	return &source{place: p, readStore: store}, nil
 }
 
+// openForWriting opens a store that is there. An engine would make a new one where there is none.
+func (p place) openForWriting() (*source, error) {
+	if p.engine.open == nil {
+		return nil, fmt.Errorf("%s cannot be changed: %s; `ballast migrate` moves it to an engine that can", p, p.engine.unfit)
+	}
+	info, err := os.Stat(p.path)
+	if err != nil {
+		return nil, fmt.Errorf("there is no store: %w; check the path", err)
+	}
+	kind, err := kindAt(p.path, info)
+	if err != nil {
+		return nil, err
+	}
+	if kind != p.engine.name {
+		return nil, fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
+	}
+	store, err := p.engine.open(p.path)
+	if err != nil {
+		return nil, err
+	}
+	return &source{place: p, readStore: store.(readStore)}, nil
+}
+
 // findStore finds out what a name on the command line means.
 func findStore(name string) (place, error) {
 	if name == "" {

@@ -1,0 +1,173 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/raft-ballast/ballast/internal/engine"
+)
+
+const (
+	// compactSuffix is that of the new file while it is made.
+	compactSuffix = ".compact"
+
+	// compactTx bounds a transaction of the copy, in bytes.
+	compactTx = 4 << 20
+)
+
+// Compact writes the file at path anew without the pages that bbolt keeps for later, and puts the new file in the place of the old one.
+// The new one is made beside it, so there has to be space for both; it is compared with the old one key by key and synced before it gets the name,
+// and has the owner and the mode of the old one. After an error, and after a crash at any moment, the old or the new file is there, whole; a
+// file with the suffix .compact that a crash has left is replaced the next time. A link is followed.
+//
+// Errors: those of [Open]; fs.ErrNotExist where there is no file; ctx's; ballast.ErrNoSpace. It is not for windows, where an open file cannot
+// be replaced, and which therefore would let another opener in between.
+func Compact(ctx context.Context, path string) error {
+	if runtime.GOOS == "windows" {
+		return errors.New("boltstore: windows cannot replace a file that is locked; move the log with ballast.Copy into a new file")
+	}
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("boltstore: there is nothing to compact: %w; check the path", err)
+	}
+	s, err := Open(path, nil) // which keeps all others out until the end
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.compact(ctx), s.Close())
+}
+
+// compact makes the new file and gives it the name of the old one.
+func (s *Store) compact(ctx context.Context) error {
+	tmp := s.path + compactSuffix
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("boltstore: removing what an earlier attempt has left: %w", err)
+	}
+	err := s.copyTo(ctx, tmp)
+	if err == nil {
+		err = s.compare(ctx, tmp)
+	}
+	if err == nil {
+		err = os.Rename(tmp, s.path)
+	}
+	if err != nil {
+		if isNoSpace(err) {
+			err = s.noSpace(err)
+		}
+		return errors.Join(fmt.Errorf("boltstore: writing %s anew: %w", s.path, err), removed(tmp))
+	}
+	if err := engine.SyncDir(filepath.Dir(s.path)); err != nil {
+		return fmt.Errorf("boltstore: %w", err)
+	}
+	return s.disown()
+}
+
+func removed(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// copyTo writes all that is in the file to a new one and syncs it.
+func (s *Store) copyTo(ctx context.Context, path string) (err error) {
+	var file *os.File
+	dst, err := bbolt.Open(path, fileMode, &bbolt.Options{
+		NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType, PageSize: s.db.Info().PageSize,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			file, err = os.OpenFile(name, flag|os.O_EXCL, mode)
+			return file, err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	// bbolt has no way to end a copy early but an error of the file.
+	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
+	err = s.guard(func() error { return bbolt.Compact(dst, s.db, compactTx) })
+	if !stop() {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err == nil {
+		err = s.sameRights(file)
+	}
+	if err == nil {
+		err = dst.Sync()
+	}
+	if e := dst.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// sameRights gives a file the owner and the mode that the store's has.
+func (s *Store) sameRights(file *os.File) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := sameOwner(file, info); err != nil {
+		return fmt.Errorf("giving the new file to the owner of the old one: %w; run it as that user", err)
+	}
+	return file.Chmod(info.Mode().Perm())
+}
+
+// compare fails when the file at path does not hold exactly what the store holds.
+func (s *Store) compare(ctx context.Context, path string) error {
+	other, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, PreLoadFreelist: false, Timeout: 1})
+	if err != nil {
+		return err
+	}
+	err = s.guard(func() error {
+		return s.db.View(func(old *bbolt.Tx) error {
+			return other.View(func(made *bbolt.Tx) error { return sameKeys(ctx, old.Cursor(), made.Cursor()) })
+		})
+	})
+	return errors.Join(err, other.Close())
+}
+
+// sameKeys compares two buckets, and those in them.
+func sameKeys(ctx context.Context, a, b *bbolt.Cursor) error {
+	keyA, valueA := a.First()
+	keyB, valueB := b.First()
+	for n := 0; keyA != nil || keyB != nil; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if keyA == nil || keyB == nil || !bytes.Equal(keyA, keyB) || !bytes.Equal(valueA, valueB) || (valueA == nil) != (valueB == nil) {
+			return fmt.Errorf("the copy is another one at the keys %.40q and %.40q; the old file stays", keyA, keyB)
+		}
+		if valueA == nil {
+			if err := sameKeys(ctx, a.Bucket().Bucket(keyA).Cursor(), b.Bucket().Bucket(keyB).Cursor()); err != nil {
+				return err
+			}
+		}
+		keyA, valueA = a.Next()
+		keyB, valueB = b.Next()
+	}
+	return nil
+}
+
+// disown makes the old file one that nobody can open. Somebody may have opened it before the new one had its name, and waits for its lock,
+// as raft-boltdb does for ever: what that one wrote to a file without a name would be lost. A file that has another name still is left as
+// it is.
+func (s *Store) disown() error {
+	info, err := s.file.Stat()
+	if err != nil || linked(info) {
+		return err
+	}
+	s.written = false // so that Close writes nothing into it
+	pages := make([]byte, 2*s.db.Info().PageSize) // the two that bbolt begins with
+	if _, err := s.file.WriteAt(pages, 0); err != nil {
+		return fmt.Errorf("boltstore: the new file is in its place, but the old one could not be made unusable: %w", err)
+	}
+	return nil
+}
