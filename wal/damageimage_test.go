@@ -52,6 +52,8 @@ type image struct {
 	states       []*model
 	starts, ends []int64
 	floor        int
+
+	older []*model // what the log was before the tail began
 }
 
 const (
@@ -68,10 +70,14 @@ func newImage(t testing.TB, kind imageKind) *image {
 	if !kind.single {
 		im.sealed = l.j.tail.path
 		shrink(l, mem, sealedBytes)
+		im.older = append(im.older, l.model.Clone())
 		l.fill(2, 40)
+		im.older = append(im.older, l.model.Clone())
 		l.set("term", "1")
+		im.older = append(im.older, l.model.Clone())
 		l.fill(1, 400)
 		for l.j.tail.number == 1 {
+			im.older = append(im.older, l.model.Clone())
 			l.fill(1, 2000)
 		}
 	}

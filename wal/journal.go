@@ -21,6 +21,7 @@ type journal struct {
 	fs       vfs.FS
 	lock     io.Closer
 	readOnly bool
+	mended   bool // what was found in a damaged directory: reading it anew would find less
 
 	gate   engine.Gate
 	failed engine.Latch

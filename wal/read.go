@@ -99,7 +99,7 @@ func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) error {
 		}
 		if c, ok := errors.AsType[*ballast.CorruptionError](err); ok {
 			// The owner of the log may have deleted the entry since, and used its place for something else.
-			if tries++; j.readOnly && tries < refreshTries && j.refresh() == nil {
+			if tries++; j.readOnly && !j.mended && tries < refreshTries && j.refresh() == nil {
 				continue
 			}
 			return &ballast.CorruptionError{Path: c.Path, Offset: c.Offset, Index: index, Err: c.Err}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	sites "github.com/raft-ballast/ballast/internal/place"
 )
 
 // What the files of the stores are called. A segment of ours has its number for a name, one of raft-wal's has its first index
@@ -21,6 +22,9 @@ var (
 )
 
 const raftwalMeta = "wal-meta.db"
+
+// quarantineMark is in the name of what `ballast repair` has put aside: the store's name, this, and the time.
+const quarantineMark = ".quarantine-"
 
 // findDepth is how many folders below a data directory a store may lie: Consul's is raft/wal.
 const findDepth = 2
@@ -115,6 +119,9 @@ func search(dir string, depth int) (found []place, unread error) {
 		return nil, err
 	}
 	for _, e := range entries {
+		if sites.IsSite(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
+			continue // half a store, or one that was put aside
+		}
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path) // a data directory may have links to other disks
 		if err != nil {

@@ -1,0 +1,167 @@
+package place
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put makes a folder with a file that holds a text.
+func put(t *testing.T, dir, text string) {
+	t.Helper()
+	must(t, os.MkdirAll(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "file"), []byte(text), 0o600))
+}
+
+func text(t *testing.T, dir string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "file"))
+	must(t, err)
+	return string(b)
+}
+
+// names are all that is in a folder.
+func names(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	names, err := vfs.OS.List(dir)
+	must(t, err)
+	return names
+}
+
+func TestCommit(t *testing.T) {
+	dir := t.TempDir()
+	dst := filepath.Join(dir, "store")
+	site, err := Begin(dst)
+	must(t, err)
+	if !IsSite(filepath.Dir(site.Path)) || IsSite(dst) {
+		t.Errorf("%s and %s are not told apart", site.Path, dst)
+	}
+	if _, err := Begin(dst); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("a second one at once: %v", err)
+	}
+	put(t, site.Path, "new")
+	must(t, site.Commit())
+	must(t, site.Abandon())
+	if got := text(t, dst); got != "new" || len(names(t, dir)) != 1 {
+		t.Errorf("%q, %v", got, names(t, dir))
+	}
+	if _, err := Begin(dst); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over one that is there: %v", err)
+	}
+}
+
+// What is made at the destination meanwhile is not replaced, and nothing is left of what was built.
+func TestCommitLate(t *testing.T) {
+	dir := t.TempDir()
+	dst := filepath.Join(dir, "store")
+	site, err := Begin(dst)
+	must(t, err)
+	put(t, site.Path, "new")
+	put(t, dst, "somebody's")
+	if err := site.Commit(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v", err)
+	}
+	must(t, site.Abandon())
+	if got := text(t, dst); got != "somebody's" || len(names(t, dir)) != 1 {
+		t.Errorf("%q, %v", got, names(t, dir))
+	}
+}
+
+// What a process that died has left is gone when the next one begins.
+func TestLeftover(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "store")
+	site, err := Begin(dst)
+	must(t, err)
+	put(t, site.Path, "half")
+	must(t, site.lock.Close()) // as the kernel does
+	site, err = Begin(dst)
+	must(t, err)
+	if _, err := os.Lstat(site.Path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is at %s: %v", site.Path, err)
+	}
+	must(t, site.Abandon())
+}
+
+func TestSwap(t *testing.T) {
+	for _, can := range []bool{true, false} {
+		if !can {
+			exchangeNames = func(string, string) (bool, error) { return false, nil }
+			defer func() { exchangeNames = exchange }()
+		}
+		dir := t.TempDir()
+		dst, kept := filepath.Join(dir, "store"), filepath.Join(dir, "kept")
+		put(t, dst, "old")
+		site, err := Beside(dst)
+		must(t, err)
+		put(t, site.Path, "new")
+		must(t, site.Swap(kept))
+		if text(t, dst) != "new" || text(t, kept) != "old" || len(names(t, dir)) != 2 {
+			t.Errorf("exchange %v: %q, %q, %v", can, text(t, dst), text(t, kept), names(t, dir))
+		}
+		site, err = Beside(dst)
+		must(t, err)
+		put(t, site.Path, "newest")
+		if err := site.Swap(kept); !errors.Is(err, fs.ErrExist) || text(t, dst) != "new" || text(t, kept) != "old" {
+			t.Errorf("exchange %v: a name that is taken: %v", can, err)
+		}
+		must(t, site.Abandon())
+	}
+}
+
+// A crash in the middle of a swap in two steps leaves nothing at the destination, and Finish puts the new one there.
+func TestFinish(t *testing.T) {
+	dir := t.TempDir()
+	dst := filepath.Join(dir, "store")
+	put(t, dst+readySuffix, "new")
+	if done, err := Finish(dst); !done || err != nil || text(t, dst) != "new" {
+		t.Errorf("%v, %v", done, err)
+	}
+	put(t, dst+readySuffix, "newer")
+	if done, err := Finish(dst); done || err != nil || text(t, dst) != "new" {
+		t.Errorf("over one that is there: %v, %v", done, err)
+	}
+}
+
+func TestLike(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no modes of this kind")
+	}
+	dir := t.TempDir()
+	model, made := filepath.Join(dir, "model"), filepath.Join(dir, "made")
+	put(t, model, "")
+	put(t, made, "")
+	must(t, os.Chmod(model, 0o750))
+	must(t, os.Chmod(filepath.Join(model, "file"), 0o640))
+	if os.Getuid() == 0 {
+		must(t, os.Chown(model, 12, 34))
+		must(t, os.Chown(filepath.Join(model, "file"), 12, 34))
+	}
+	must(t, Like(made, model))
+	check := func(path string, mode fs.FileMode) {
+		t.Helper()
+		info, err := os.Stat(path)
+		must(t, err)
+		if info.Mode().Perm() != mode {
+			t.Errorf("%s has mode %v, want %v", path, info.Mode().Perm(), mode)
+		}
+		checkOwner(t, info)
+	}
+	check(made, 0o750)
+	check(filepath.Join(made, "file"), 0o640)
+	put(t, filepath.Join(made, "deeper"), "")
+	must(t, Like(made, filepath.Join(model, "file")))
+	check(filepath.Join(made, "deeper"), 0o750)
+	check(filepath.Join(made, "deeper", "file"), 0o640)
+}

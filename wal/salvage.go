@@ -1,0 +1,188 @@
+package wal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// Salvaged is what can still be read of a log. Close it.
+//
+// Log has the entries as they were before the first call that cannot be read, and Later those that were stored behind the last
+// of such calls. They must not be put together: what is missing may have deleted or replaced some of the former. Damage to single
+// entries is no such call. GetLog of these returns a *[ballast.CorruptionError].
+type Salvaged struct {
+	Log *Store
+
+	// Later is nil when no call is missing.
+	Later *Store
+
+	// Stable are the newest stable values that can be read, in both stores.
+	Stable map[string][]byte
+
+	// StableUnsure is whether one may have been set that cannot be read. Stale are the keys of those values that may be older than what was acknowledged
+	// last, ascending.
+	StableUnsure bool
+	Stale        []string
+
+	// Damage is what keeps the log from being opened, in the order of the log, where that is known: each is of the file that it
+	// names. It has no entries; whoever reads Log and Later finds these.
+	Damage []*ballast.CorruptionError
+
+	// Reached is the highest index of an entry that is seen to have been stored, also behind what is missing. There may have been more.
+	Reached uint64
+}
+
+// Missing reports whether calls are missing that may have been acknowledged. What they stored or deleted nobody knows.
+func (s *Salvaged) Missing() bool { return s.Later != nil }
+
+// Close closes both stores.
+func (s *Salvaged) Close() error {
+	err := s.Log.Close()
+	if s.Later != nil {
+		err = errors.Join(err, s.Later.Close())
+	}
+	return err
+}
+
+// Salvage reads what can still be read of the log in dir, whatever is damaged. It writes nothing, takes no lock, and must not
+// be used on a log that is written meanwhile: what is half written would look damaged. It goes on where Open ends with
+// damage: it finds out what a damaged segment header said, passes over damaged frames, begins at an older checkpoint when the
+// newest one cannot be read, and takes what the disk does not read for damaged.
+//
+// The stores are read-only. The error matches [ballast.ErrUnknownVersion] for a newer format, [ballast.ErrForeign] for another
+// store's directory, fs.ErrNotExist for one without a log, and [ballast.ErrCorrupt] when nothing can be read.
+func Salvage(dir string, opts *Options) (*Salvaged, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &salvager{fs: &mendedFS{FS: o.fs, patches: make(map[string]*mending)}, dir: dir}
+	defer s.closeFiles()
+	if err := s.openAll(); err != nil {
+		return nil, err
+	}
+	p, err := s.best()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.onlyOneGroup(dir); err != nil {
+		return nil, err
+	}
+	out := &Salvaged{
+		Stable: p.group(0).stable, StableUnsure: p.stableUnsure, Stale: sortedKeys(p.stale), Reached: p.reached,
+		Damage: append(s.relevant(p), p.damage...),
+	}
+	if p.missing {
+		behind := s.pass(p.base, true)
+		if err := behind.run(); err != nil {
+			return nil, err
+		}
+		out.Later = s.store(behind, o)
+	}
+	out.Log = s.store(p, o)
+	return out, nil
+}
+
+// relevant returns the damage to files that a pass needs: others hold nothing that is live.
+func (s *salvager) relevant(p *pass) (out []*ballast.CorruptionError) {
+	for _, d := range s.damage {
+		number, _ := segmentNumber(filepath.Base(d.Path))
+		older := p.segments[number]
+		if number >= s.parts[max(p.base, 0)].number || older != nil && older.live > 0 {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// store makes a read-only store of what a pass has found.
+func (s *salvager) store(p *pass, o Options) *Store {
+	o.fs = s.fs
+	j := &journal{dir: s.dir, opts: o, fs: s.fs, readOnly: true, mended: true}
+	j.handles.fs, j.handles.limit = o.fs, o.MaxOpenFiles
+	j.cache.limit = int(o.CacheBytes / cacheBlockBytes)
+	j.adopt(p.recovery)
+	return &Store{j: j, g: j.group(0)}
+}
+
+// onlyOneGroup refuses a log of several raft groups, which no tool of this release can write again.
+func (p *pass) onlyOneGroup(dir string) error {
+	for id, g := range p.groups {
+		if id != 0 && (len(g.runs) > 0 || len(g.stable) > 0) {
+			return fmt.Errorf("wal: %w: %s holds several raft groups; use a newer release", ballast.ErrUnknownVersion, dir)
+		}
+	}
+	return nil
+}
+
+// best tries the checkpoints from the newest one down and returns the pass that misses the least: the newest one, or the one before,
+// when with that nothing is missing at all.
+func (s *salvager) best() (best *pass, err error) {
+	const most = 3 // each reads all that is behind its checkpoint
+	tried := 0
+	for base := len(s.parts) - 1; base >= -1 && tried < most; base-- {
+		p := s.pass(base, false)
+		ok, err := p.begin()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		tried++
+		if err := p.replayAll(); err != nil {
+			return nil, err
+		}
+		if base < 0 && best != nil {
+			break // without any checkpoint is no better
+		}
+		if best == nil || !p.missing && !p.stableUnsure {
+			best = p
+		}
+		if !best.missing && !best.stableUnsure {
+			break
+		}
+	}
+	return best, nil
+}
+
+// run is begin and replayAll for a base that was tried.
+func (p *pass) run() error {
+	if _, err := p.begin(); err != nil {
+		return err
+	}
+	return p.replayAll()
+}
+
+// finish makes the state of a pass that of a log that was opened.
+func (p *pass) finish(numbers []uint64) {
+	live := make(map[*segment]int64)
+	for _, g := range p.groups {
+		g.lowerCommit()
+		g.publish()
+		for i := range g.runs {
+			live[g.runs[i].seg] += g.runs[i].count()
+		}
+	}
+	for _, seg := range p.segments {
+		seg.live = 0
+	}
+	p.tail.live, p.order = 0, nil
+	for seg, n := range live {
+		if seg.live = n; seg != p.tail {
+			p.order = append(p.order, seg)
+		}
+	}
+	for _, seg := range p.order {
+		if _, found := slices.BinarySearch(numbers, seg.number); !found {
+			seg.bad = seg.corrupt(-1, "the segment's file is missing")
+		}
+	}
+	p.order = append(p.order, p.tail)
+	slices.SortFunc(p.order, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+}
