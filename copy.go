@@ -43,6 +43,7 @@ type CopyProgress struct {
 	Entries uint64 // copied so far
 	Total   uint64 // that there are at most: the distance from the first to the last index
 	Bytes   uint64 // of Data and Extensions copied so far
+	Index   uint64 // of the last entry copied; with gaps, this says better than Entries how far it is
 }
 
 // Copy copies the log, the commit index and the stable state of src into dst, which has to be
@@ -74,11 +75,7 @@ func Copy(ctx context.Context, dst Store, src Source, opts *CopyOptions) (CopyPr
 			return CopyProgress{}, fmt.Errorf("copy: destination has stable values, %q is one: %w", keys[0], ErrNotEmpty)
 		}
 	}
-	c := copier{dst: dst, src: src, opts: opts}
-	c.inspector, c.gapless = src.(Inspector)
-	if m, ok := src.(raft.MonotonicLogStore); ok && m.IsMonotonic() {
-		c.gapless = true
-	}
+	c := newCopier(dst, src, opts)
 	if err := c.log(ctx); err != nil {
 		return c.done, err
 	}
@@ -93,48 +90,73 @@ type copier struct {
 
 	inspector  Inspector // the source; nil when it is none
 	gapless    bool      // no index that is asked for is a gap
+	first      uint64    // of the source; 0 when it is empty
+	last       uint64
 	commit     uint64    // of the source; 0 for none
 	batch      []*raft.Log
 	batchBytes uint64
 }
 
+func newCopier(dst Store, src Source, opts *CopyOptions) *copier {
+	c := &copier{dst: dst, src: src, opts: opts}
+	c.inspector, c.gapless = src.(Inspector)
+	if m, ok := src.(raft.MonotonicLogStore); ok && m.IsMonotonic() {
+		c.gapless = true
+	}
+	return c
+}
+
 // log copies the entries in ascending order.
 func (c *copier) log(ctx context.Context) error {
-	first, err := c.src.FirstIndex()
-	if err != nil {
+	if err := c.bounds(); err != nil || c.last == 0 {
+		return err
+	}
+	if err := c.walk(ctx, c.add); err != nil {
+		return err
+	}
+	return c.flush()
+}
+
+// bounds finds out what the source has.
+func (c *copier) bounds() (err error) {
+	if c.first, err = c.src.FirstIndex(); err != nil {
 		return fmt.Errorf("copy: source: %w", err)
 	}
-	last, err := c.src.LastIndex()
-	if err != nil {
+	if c.last, err = c.src.LastIndex(); err != nil {
 		return fmt.Errorf("copy: source: %w", err)
 	}
-	if last == 0 {
+	if c.last == 0 {
 		return nil
 	}
-	if first == 0 || first > last {
-		return fmt.Errorf("copy: source says that its entries go from %d to %d; check it first", first, last)
+	if c.first == 0 || c.first > c.last {
+		return fmt.Errorf("copy: source says that its entries go from %d to %d; check it first", c.first, c.last)
 	}
-	c.done.Total = last - first + 1
+	c.done.Total = c.last - c.first + 1
 	if tracker, ok := c.src.(CommitTracker); ok {
 		if c.commit, err = tracker.GetCommitIndex(); err != nil {
 			return fmt.Errorf("copy: source's commit index: %w", err)
 		}
 	}
-	for index := first; ; {
+	return nil
+}
+
+// walk calls visit for each entry of the source, in ascending order.
+func (c *copier) walk(ctx context.Context, visit func(*raft.Log) error) error {
+	for index := c.first; ; {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("copy: stopped before entry %d: %w", index, err)
 		}
-		if err := c.entry(index); err != nil {
-			return err
+		entry, err := c.read(index)
+		if err == nil && entry != nil {
+			err = visit(entry)
 		}
-		if index >= last {
-			break
+		if err != nil || index >= c.last {
+			return err
 		}
 		if index, err = c.next(index + 1); err != nil {
 			return fmt.Errorf("copy: source: %w", err)
 		}
 	}
-	return c.flush()
 }
 
 // next returns where the next entry at or after index may be. There is one.
@@ -149,26 +171,33 @@ func (c *copier) next(index uint64) (uint64, error) {
 	return next, err
 }
 
-// entry adds one entry to the batch, if there is one, and flushes a full batch.
-func (c *copier) entry(index uint64) error {
-	var entry raft.Log
-	switch err := c.src.GetLog(index, &entry); {
+// read returns an entry of the source, nil for a gap.
+func (c *copier) read(index uint64) (*raft.Log, error) {
+	entry := new(raft.Log)
+	switch err := c.src.GetLog(index, entry); {
 	case errors.Is(err, raft.ErrLogNotFound) && !c.gapless:
-		return nil
+		return nil, nil
 	case err != nil:
-		return fmt.Errorf("copy: source's entry %d: %w", index, err)
+		return nil, fmt.Errorf("copy: source's entry %d: %w", index, err)
 	case entry.Index != index:
-		return fmt.Errorf("copy: %w", &CorruptionError{
+		return nil, fmt.Errorf("copy: %w", &CorruptionError{
 			Path: "the source", Offset: -1, Index: index, Err: fmt.Errorf("it comes back as entry %d", entry.Index),
 		})
 	}
-	c.batch = append(c.batch, &entry)
-	c.batchBytes += uint64(len(entry.Data) + len(entry.Extensions))
+	return entry, nil
+}
+
+// add adds an entry to the batch, and flushes a full batch.
+func (c *copier) add(entry *raft.Log) error {
+	c.batch = append(c.batch, entry)
+	c.batchBytes += entryBytes(entry)
 	if len(c.batch) < copyBatchEntries && c.batchBytes < copyBatchBytes {
 		return nil
 	}
 	return c.flush()
 }
+
+func entryBytes(entry *raft.Log) uint64 { return uint64(len(entry.Data) + len(entry.Extensions)) }
 
 // flush stores the batch. The commit index is staged with each one, since a store clamps it to its
 // last index.
@@ -186,6 +215,7 @@ func (c *copier) flush() error {
 	}
 	c.done.Entries += uint64(len(c.batch))
 	c.done.Bytes += c.batchBytes
+	c.done.Index = c.batch[len(c.batch)-1].Index
 	c.batch, c.batchBytes = c.batch[:0], 0
 	if c.opts.Progress != nil {
 		c.opts.Progress(c.done)
@@ -193,9 +223,26 @@ func (c *copier) flush() error {
 	return nil
 }
 
-// stable copies the stable state. Raft's own numbers go through SetUint64, because an engine may keep
-// them elsewhere than bytes, for the peer that it is interchangeable with.
+// stable copies the stable state.
 func (c *copier) stable(ctx context.Context) error {
+	return c.eachStable(ctx, func(key []byte, v stableValue) error {
+		if v.isNumber {
+			return c.dst.SetUint64(key, v.number)
+		}
+		return c.dst.Set(key, v.bytes)
+	})
+}
+
+// stableValue is what the source has for a key. Raft's own numbers are numbers, because an engine may keep those elsewhere than
+// bytes, or in another order of bytes, for the peer that it is interchangeable with.
+type stableValue struct {
+	isNumber bool
+	number   uint64
+	bytes    []byte
+}
+
+// eachStable calls visit for each key that the source has.
+func (c *copier) eachStable(ctx context.Context, visit func(key []byte, v stableValue) error) error {
 	keys, err := c.stableKeys()
 	if err != nil {
 		return fmt.Errorf("copy: source's stable keys: %w", err)
@@ -204,7 +251,11 @@ func (c *copier) stable(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("copy: stopped before the stable key %q: %w", key, err)
 		}
-		if err := c.stableKey(key); err != nil {
+		value, ok, err := c.stableValue(key)
+		if err == nil && ok {
+			err = visit(key, value)
+		}
+		if err != nil {
 			return fmt.Errorf("copy: stable key %q: %w", key, err)
 		}
 	}
@@ -222,15 +273,16 @@ func (c *copier) stableKeys() ([][]byte, error) {
 	return keys, nil
 }
 
-func (c *copier) stableKey(key []byte) error {
+// stableValue reads a key of the source; ok is false when it has none.
+func (c *copier) stableValue(key []byte) (v stableValue, ok bool, err error) {
 	number := slices.Contains(raftUint64Keys, string(key))
 	if !number {
 		value, err := c.src.Get(key)
 		switch {
 		case err == nil && value != nil:
-			return c.dst.Set(key, value)
+			return stableValue{bytes: value}, true, nil
 		case err != nil && !isNotFound(err):
-			return err
+			return v, false, err
 		}
 	}
 	// A store may keep its numbers apart from its bytes. Where 0 may mean that there is none, a key that
@@ -238,11 +290,11 @@ func (c *copier) stableKey(key []byte) error {
 	value, err := c.src.GetUint64(key)
 	switch {
 	case isNotFound(err), err == nil && value == 0 && !number:
-		return nil
+		return v, false, nil
 	case err != nil:
-		return err
+		return v, false, err
 	}
-	return c.dst.SetUint64(key, value)
+	return stableValue{isNumber: true, number: value}, true, nil
 }
 
 // isNotFound tells a missing key of any raft store, as raft does it: by the text.

@@ -145,8 +145,15 @@ func TestCopy(t *testing.T) {
 			for _, l := range want.Logs {
 				size += uint64(len(l.Data) + len(l.Extensions))
 			}
-			if wantDone := (ballast.CopyProgress{Entries: uint64(len(want.Logs)), Total: tc.total, Bytes: size}); done != wantDone {
+			wantDone := ballast.CopyProgress{Entries: uint64(len(want.Logs)), Total: tc.total, Bytes: size}
+			if n := len(want.Logs); n > 0 {
+				wantDone.Index = want.Logs[n-1].Index
+			}
+			if done != wantDone {
 				t.Errorf("Copy says %+v, want %+v", done, wantDone)
+			}
+			if done, err := ballast.VerifyCopy(t.Context(), dst, src, nil); err != nil || done != wantDone {
+				t.Errorf("VerifyCopy says %+v, %v; want %+v", done, err, wantDone)
 			}
 		})
 	}
@@ -495,6 +502,7 @@ func TestCopyBatches(t *testing.T) {
 			for i, n := range tc.batch {
 				want.Total = uint64(len(tc.logs))
 				want.Entries += uint64(n)
+				want.Index = tc.logs[want.Entries-1].Index
 				want.Bytes += uint64(dst.bytes[i])
 				if len(progress) <= i || progress[i] != want {
 					t.Fatalf("progress %+v, want %+v as number %d", progress, want, i)

@@ -31,9 +31,10 @@
 //
 // # Layout
 //
-//	store.go    Store and the optional interfaces that tools use
-//	errors.go   the sentinels and the typed errors
-//	copy.go     Copy, from any raft store into any other
+//	store.go       Store and the optional interfaces that tools use
+//	errors.go      the sentinels and the typed errors
+//	copy.go        Copy, from any raft store into any other
+//	copyverify.go  VerifyCopy, whether the one is what the other is
 //
 // Imports flow one way: cmd, internal/cli, the engines, this package. This package imports no engine.
 package ballast

@@ -44,6 +44,10 @@ var (
 	// is not damage: a newer release opens it.
 	ErrUnknownVersion = errors.New("ballast: format version is not known to this release")
 
+	// ErrUnfinished is matched by the error of an Open of a path that ends in .migrating: what is there is a copy of a store that
+	// a migration has begun and not finished.
+	ErrUnfinished = errors.New("ballast: an unfinished copy of a store")
+
 	// ErrNotEmpty is returned by Copy when the destination holds entries or stable values already.
 	ErrNotEmpty = errors.New("ballast: the destination of a copy is not empty")
 )

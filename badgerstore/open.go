@@ -21,6 +21,7 @@ import (
 //
 //   - [*ballast.LockedError] when another store or another badger has the directory open;
 //   - an error that matches ballast.ErrForeign when it holds something else, which is left as it is;
+//   - one that matches ballast.ErrUnfinished for what a migration has begun;
 //   - one that matches ballast.ErrUnknownVersion when it was written by another major version of badger, or by a
 //     newer Ballast;
 //   - [*ballast.CorruptionError] when it is damaged;
@@ -34,6 +35,9 @@ func Open(dir string, opts *Options) (*Store, error) {
 	}
 	if dir == "" {
 		return nil, errors.New("badgerstore: the path is empty; give the path of a folder")
+	}
+	if err := engine.CheckFinished(dir); err != nil {
+		return nil, err
 	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {

@@ -142,7 +142,7 @@ type Store struct {
 // Open opens the store in the file at path, or creates it there; the folder has to exist. An empty file is taken as new.
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
-// [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnknownVersion] for a later version of
+// [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration has begun; [ballast.ErrUnknownVersion] for a later version of
 // bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error.
 func Open(path string, opts *Options) (*Store, error) {
 	s := &Store{path: path}
@@ -173,6 +173,9 @@ func Open(path string, opts *Options) (*Store, error) {
 func (s *Store) checkPath() error {
 	if s.path == "" {
 		return errors.New("boltstore: the path is empty; give the path of a file")
+	}
+	if err := engine.CheckFinished(s.path); err != nil {
+		return err
 	}
 	info, err := os.Stat(s.path)
 	switch {

@@ -28,7 +28,8 @@ type Store struct {
 //
 // An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
 // [ballast.ErrCorrupt] when something is damaged that opening needs; [ballast.ErrUnknownVersion] for a newer format;
-// [ballast.ErrForeign] for another store's directory; [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
+// [ballast.ErrForeign] for another store's directory; [ballast.ErrUnfinished] for one that a migration has begun;
+// [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
 // are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
 //
 // Close the store after raft's Shutdown: raft does not.
@@ -44,6 +45,9 @@ func OpenReadOnly(dir string, opts *Options) (*Store, error) { return open(dir, 
 
 func open(dir string, opts *Options, readOnly bool) (*Store, error) {
 	o, err := opts.withDefaults()
+	if err == nil {
+		err = engine.CheckFinished(dir)
+	}
 	if err != nil {
 		return nil, err
 	}

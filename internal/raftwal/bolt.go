@@ -7,11 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
-
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/raft-ballast/ballast"
 )
@@ -24,11 +20,11 @@ const (
 	stableBucket = "stable"
 )
 
-// metaDB is wal-meta.db. bbolt holds its lock until it is closed.
+// metaDB is wal-meta.db. Its lock is held until it is closed. bbolt is not needed for that, so nobody who moves away from raft-wal
+// has it in his build.
 type metaDB struct {
 	path string
-	db   *bbolt.DB
-	file *os.File // bbolt's own
+	file *os.File
 
 	state  []byte            // JSON; nil when raft-wal has not come to writing it
 	stable map[string][]byte // parts of the file
@@ -41,7 +37,7 @@ func openMeta(dir string) (*metaDB, error) {
 		return nil, err
 	}
 	if err := m.lock(); err != nil {
-		return nil, m.openError(err)
+		return nil, err
 	}
 	if err := m.read(); err != nil {
 		_ = m.close() // what failed before says more
@@ -50,7 +46,7 @@ func openMeta(dir string) (*metaDB, error) {
 	return m, nil
 }
 
-// checkPath refuses what is no directory of raft-wal, before bbolt waits for a pipe, or writes into an empty file.
+// checkPath refuses what is no directory of raft-wal, before anybody waits for a pipe.
 func (m *metaDB) checkPath(dir string) error {
 	if dir == "" {
 		return errors.New("raftwal: the path is empty; give the directory of raft-wal")
@@ -96,42 +92,24 @@ func (m *metaDB) missing(dir string) error {
 	return fmt.Errorf("raftwal: %s holds no log of raft-wal: %w; check the path", dir, fs.ErrNotExist)
 }
 
-// lock opens the file with bbolt, which checks its first pages and takes a lock that others who read may share.
-func (m *metaDB) lock() (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = m.corrupt(fmt.Errorf("bbolt panicked: %v", p))
-		}
-		if err != nil && m.file != nil {
-			_ = m.file.Close() // bbolt has done so, unless it panicked
-		}
-	}()
-	m.db, err = bbolt.Open(m.path, 0, &bbolt.Options{
-		ReadOnly: true,
-		Timeout:  1, // bbolt waits for ever when it is 0, and tries once when it is below its own step
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag, mode)
-			m.file = f
-			return f, err
-		},
-	})
-	return err
-}
-
-func (m *metaDB) openError(err error) error {
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return &ballast.LockedError{Path: m.path, Err: err}
-	case errors.Is(err, ballast.ErrCorrupt):
-		return err
-	case errors.Is(err, bolterrors.ErrVersionMismatch):
-		return fmt.Errorf("raftwal: %s: %w (%w)", m.path, ballast.ErrUnknownVersion, err)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum),
-		strings.HasPrefix(err.Error(), "file size too small"): // bbolt has no sentinel for it
-		return m.corrupt(err)
+// lock opens the file and takes bbolt's own lock on it, which others who read may share.
+func (m *metaDB) lock() error {
+	f, err := os.Open(m.path)
+	if err != nil {
+		return fmt.Errorf("raftwal: %w", err)
 	}
-	return fmt.Errorf("raftwal: %w", err)
+	held, err := lockShared(f)
+	switch {
+	case err == nil && held:
+		m.file = f
+		return nil
+	case err == nil:
+		err = &ballast.LockedError{Path: m.path, Err: errors.New("bbolt's lock is held")}
+	default:
+		err = fmt.Errorf("raftwal: locking %s: %w", m.path, err)
+	}
+	_ = f.Close() // nothing was done with it
+	return err
 }
 
 // read takes the file into memory. It does not change while the lock is held.
@@ -145,7 +123,7 @@ func (m *metaDB) read() error {
 		return fmt.Errorf("raftwal: reading %s: %w", m.path, err)
 	}
 	switch m.state, m.stable, err = readBolt(data); {
-	case errors.Is(err, ballast.ErrForeign):
+	case errors.Is(err, ballast.ErrForeign), errors.Is(err, ballast.ErrUnknownVersion):
 		return fmt.Errorf("raftwal: %s: %w", m.path, err)
 	case err != nil:
 		return m.corrupt(err)
@@ -158,4 +136,4 @@ func (m *metaDB) corrupt(cause error) error {
 }
 
 // close lets go of the lock.
-func (m *metaDB) close() error { return m.db.Close() }
+func (m *metaDB) close() error { return m.file.Close() }

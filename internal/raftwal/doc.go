@@ -53,7 +53,8 @@
 //
 //	log.go       Log, Open and the calls that read
 //	readonly.go  the calls that write
-//	bolt.go      opening and locking wal-meta.db
+//	bolt.go      opening wal-meta.db
+//	lock_*.go    bbolt's lock
 //	pages.go     bbolt's pages
 //	state.go     the JSON, and what has to be true of it
 //	segment.go   a segment's file

@@ -42,6 +42,14 @@ func TestRefused(t *testing.T) {
 		{"wal-meta.db is cut", edit(metaName, func(b []byte) []byte { return b[:2*4096] }), ballast.ErrCorrupt, metaName},
 		{"wal-meta.db is something else", edit(metaName, func(b []byte) []byte { return []byte(strings.Repeat("text ", 4000)) }), ballast.ErrCorrupt, metaName},
 		{"one meta page is damaged", edit(metaName, func(b []byte) []byte { b[4096+40]++; return b }), ballast.ErrCorrupt, "page 1"},
+		{"a later version of bbolt", edit(metaName, func(b []byte) []byte {
+			size := int(native.Uint32(b[pageHeader+8:]))
+			for _, at := range []int{0, size} {
+				native.PutUint32(b[at+pageHeader+4:], boltVersion+1)
+				signMeta(b, at)
+			}
+			return b
+		}), ballast.ErrUnknownVersion, "version 3"},
 		{"a segment is empty", edit(sealed, func([]byte) []byte { return nil }), ballast.ErrCorrupt, sealed},
 		{"a segment's header is cut", edit(sealed, func(b []byte) []byte { return b[:31] }), ballast.ErrCorrupt, sealed},
 		{"a segment's magic", edit(sealed, func(b []byte) []byte { b[0]++; return b }), ballast.ErrCorrupt, sealed},

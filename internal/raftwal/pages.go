@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	bolterrors "go.etcd.io/bbolt/errors"
-
 	"github.com/raft-ballast/ballast"
 )
 
@@ -55,6 +53,10 @@ var (
 	errPages   = errors.New("a page refers to one that is not there")
 	errCircle  = errors.New("its pages refer to each other in a circle")
 	errElement = errors.New("an element goes beyond its page")
+
+	errNotBolt  = errors.New("it does not begin as a bbolt file")
+	errSum      = errors.New("its checksum does not match")
+	errPageSize = errors.New("bbolt has no pages of such a size")
 )
 
 // boltFile is a bbolt file in memory.
@@ -133,15 +135,15 @@ func parseMeta(b []byte) (m boltMeta, err error) {
 	_, _ = sum.Write(b[:metaSum])
 	switch {
 	case native.Uint32(b) != boltMagic:
-		return m, bolterrors.ErrInvalid
-	case native.Uint32(b[4:]) != boltVersion:
-		return m, bolterrors.ErrVersionMismatch
+		return m, errNotBolt
 	case native.Uint64(b[metaSum:]) != sum.Sum64():
-		return m, bolterrors.ErrChecksum
+		return m, errSum
+	case native.Uint32(b[4:]) != boltVersion:
+		return m, fmt.Errorf("version %d of bbolt's format: %w", native.Uint32(b[4:]), ballast.ErrUnknownVersion)
 	}
 	m = boltMeta{pageSize: uint64(native.Uint32(b[8:])), root: native.Uint64(b[16:]), txid: native.Uint64(b[48:])}
 	if m.pageSize < minPageBytes || m.pageSize > maxPageBytes {
-		return m, bolterrors.ErrInvalid
+		return m, errPageSize
 	}
 	return m, nil
 }

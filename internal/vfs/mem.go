@@ -48,6 +48,8 @@ type memDir struct {
 	durable map[string]*node
 
 	unsynced bool // the name of the folder itself may be lost
+
+	moves []dirMove // of folders in this one, that are not durable, in order
 }
 
 // nameChange gives the file the name to, "" for none, where it had the name from, "" for none.
@@ -71,7 +73,7 @@ func (d *memDir) change(c nameChange) {
 	c.apply(d.names)
 }
 
-func (d *memDir) sync() { d.pending, d.durable = nil, nil }
+func (d *memDir) sync() { d.pending, d.durable, d.moves = nil, nil, nil }
 
 // crash returns the names that are there after a power cut.
 func (d *memDir) crash(rng *rand.Rand) map[string]*node {
@@ -197,11 +199,15 @@ func (m *Mem) MkdirAll(dir string) error {
 }
 
 func (m *Mem) mkdirAll(dir string, cut bool) error {
-	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+	dir = filepath.Clean(dir)
+	for whole := dir; ; dir = filepath.Dir(dir) {
 		if _, err := m.lookup(dir); err == nil {
 			return syscall.ENOTDIR
 		}
 		d := m.dirs[dir]
+		if parent := m.dirs[filepath.Dir(dir)]; parent != nil && !cut && (d == nil || dir == whole) {
+			parent.moves = nil // it is synced
+		}
 		if d == nil {
 			d = &memDir{names: make(map[string]*node), unsynced: true}
 			m.dirs[dir] = d
@@ -316,6 +322,9 @@ func (m *Mem) rename(from, to string) error {
 	if filepath.Dir(from) != filepath.Dir(to) {
 		return syscall.EXDEV
 	}
+	if m.dirs[from] != nil {
+		return m.renameDir(from, to)
+	}
 	n, err := m.lookup(from)
 	if err != nil || from == to {
 		return err
@@ -345,6 +354,9 @@ func (m *Mem) DiskUsage(path string) (int64, error) {
 // Remove implements FS.
 func (m *Mem) Remove(path string) error {
 	return m.do(Call{Op: OpRemove, Path: path, apply: func(m *Mem, _ cloner, _ bool) error {
+		if m.dirs[filepath.Clean(path)] != nil {
+			return m.removeDir(filepath.Clean(path))
+		}
 		n, err := m.lookup(path)
 		if err != nil {
 			return err
@@ -453,6 +465,7 @@ func (m *Mem) Crash(seed uint64) *Mem {
 		}
 		out.dirs[dir] = &memDir{names: survivors}
 	}
+	m.crashMoves(out, rng)
 	return out
 }
 
@@ -490,7 +503,7 @@ func (m *Mem) clone() (*Mem, cloner) {
 	out.capacity, out.failed = m.capacity, m.failed
 	at := make(cloner)
 	for dir, d := range m.dirs {
-		to := &memDir{names: at.names(d.names), unsynced: d.unsynced}
+		to := &memDir{names: at.names(d.names), unsynced: d.unsynced, moves: slices.Clone(d.moves)}
 		if len(d.pending) > 0 {
 			to.durable = at.names(d.durable)
 		}

@@ -44,12 +44,12 @@ type FS interface {
 	// OpenRead opens a file that is there for reading. What would change it is an error.
 	OpenRead(path string) (File, error)
 
-	// Rename gives a file another name in the same folder, and replaces a file of that name. After a power cut
+	// Rename gives a file or a folder another name in the same folder. A file replaces a file of that name. After a power cut
 	// before SyncDir it has the one name or the other, and a file that was replaced may be there again. On windows
 	// neither Rename nor Remove takes a file that is open.
 	Rename(from, to string) error
 
-	// Remove removes a file. Before SyncDir it may come back.
+	// Remove removes a file, or a folder in which there is nothing. Before SyncDir it may come back.
 	Remove(path string) error
 
 	// SyncDir makes the names in dir durable.

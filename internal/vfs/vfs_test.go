@@ -81,6 +81,7 @@ var conformance = []struct {
 	{"allocating", testAllocate},
 	{"truncating", testTruncate},
 	{"renaming", testRename},
+	{"folders that move", testMovedFolders},
 	{"removing", testRemove},
 	{"locking", testLock},
 	{"a closed file", testClosed},
@@ -345,6 +346,39 @@ func testRename(t *testing.T, fsys FS, dir string) {
 		t.Error("b is not what was a")
 	}
 	check(t, f.Close())
+}
+
+func testMovedFolders(t *testing.T, fsys FS, dir string) {
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	check(t, fsys.MkdirAll(filepath.Join(a, "sub")))
+	check(t, create(t, fsys, filepath.Join(a, "f")).Close())
+	check(t, create(t, fsys, filepath.Join(a, "sub", "g")).Close())
+	check(t, fsys.Rename(a, b))
+	check(t, fsys.Rename(b, b))
+	check(t, fsys.SyncDir(dir))
+	for folder, want := range map[string][]string{dir: {"b"}, b: {"f", "sub"}, filepath.Join(b, "sub"): {"g"}} {
+		if got := list(t, fsys, folder); !slices.Equal(got, want) {
+			t.Errorf("in %s there is %q, want %q", folder, got, want)
+		}
+	}
+	if _, err := fsys.List(a); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old name: %v", err)
+	}
+	check(t, create(t, fsys, filepath.Join(dir, "file")).Close())
+	if err := fsys.Rename(b, filepath.Join(dir, "file")); err == nil {
+		t.Error("a folder has replaced a file")
+	}
+	for _, full := range []string{b, filepath.Join(b, "sub")} {
+		if err := fsys.Remove(full); err == nil {
+			t.Errorf("%s was removed, with what is in it", full)
+		}
+	}
+	for _, path := range []string{"b/sub/g", "b/sub", "b/f", "b", "file"} {
+		check(t, fsys.Remove(filepath.Join(dir, filepath.FromSlash(path))))
+	}
+	if got := list(t, fsys, dir); len(got) != 0 {
+		t.Errorf("there is %q", got)
+	}
 }
 
 func testRemove(t *testing.T, fsys FS, dir string) {

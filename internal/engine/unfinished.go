@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// UnfinishedSuffix is what the name of a store ends with as long as a migration has not finished it. No engine opens it: a peer on a part
+// of a log would have forgotten its votes.
+const UnfinishedSuffix = ".migrating"
+
+// finishing holds the paths of the stores that this process is about to finish.
+var finishing sync.Map
+
+// Finishing lets this process open the unfinished store at a path, until done is called.
+func Finishing(path string) (done func()) {
+	path = filepath.Clean(path)
+	finishing.Store(path, true)
+	return func() { finishing.Delete(path) }
+}
+
+// CheckFinished returns an error that matches ballast.ErrUnfinished for the path of a store that a migration has begun and not finished.
+func CheckFinished(path string) error {
+	path = filepath.Clean(path)
+	if !strings.HasSuffix(path, UnfinishedSuffix) {
+		return nil
+	}
+	if _, ok := finishing.Load(path); ok {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is what a migration has begun; start that again, or remove it", ballast.ErrUnfinished, path)
+}
