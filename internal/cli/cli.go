@@ -41,6 +41,7 @@
 //	owner_unix.go owner_other.go  files that were made keep the owner of their folder
 //	verify.go    ballast verify
 //	diff.go      ballast diff
+//	compact.go   ballast compact
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
@@ -165,7 +166,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s))
+	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
 	return root
 }

@@ -52,7 +52,7 @@ func TestChangeInUse(t *testing.T) {
 	must(t, err)
 	defer keys.Close()
 	for _, store := range []string{"wal:" + filepath.Join(dir, "wal"), "bolt:" + file, "badger:" + folder} {
-		for _, args := range [][]string{{"stable", "set", "--force", store, "CurrentTerm", "9"}, {"stable", "delete", "--force", store, "CurrentTerm"}} {
+		for _, args := range [][]string{{"stable", "set", "--force", store, "CurrentTerm", "9"}, {"stable", "delete", "--force", store, "CurrentTerm"}, {"compact", store}} {
 			status, _, stderr := runBallast(args...)
 			if want := " is locked: another store has it open; "; status != ExitFailure || !strings.Contains(stderr, want) {
 				t.Errorf("%v: status %d, %s", args, status, stderr)
