@@ -42,12 +42,14 @@
 //	verify.go    ballast verify
 //	diff.go      ballast diff
 //	compact.go   ballast compact
+//	bench.go     ballast bench
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
 //	table.go     how a demo shows how it ended
 //	version.go   ballast version
 //	demo/        the demo itself: peers, client, kills, checks
+//	bench/       what ballast bench measures, and the advice
 //
 // Each subcommand has a file of its own and is one function that returns a *cobra.Command, named in
 // newRoot.
@@ -166,7 +168,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s))
+	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
 	return root
 }
