@@ -48,6 +48,8 @@
 //	progress.go  how a demo shows where it is
 //	table.go     how a demo shows how it ended
 //	version.go   ballast version
+//	complete.go  what a shell offers for arguments and flags
+//	docs.go      the reference, made of the commands
 //	demo/        the demo itself: peers, client, kills, checks
 //	bench/       what ballast bench measures, and the advice
 //
@@ -169,8 +171,24 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
-	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
+	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion(s), newDocs())
+	complete(root)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		asGroup(completion)
+	}
 	return root
+}
+
+// asGroup has a command that is made of others print its help, and refuse one that is not there.
+func asGroup(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return usagef("there is no command \"%s %s\"; `%s --help` lists them", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // noArgs is for commands that take flags only.

@@ -39,14 +39,8 @@ func newStable(s streams) *cobra.Command {
 		Short:   "Show and change the stable values: the term, the vote",
 		Long:    stableLong,
 		Example: stableExample,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return usagef("there is no command \"stable %s\"; `ballast stable --help` lists them", args[0])
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	asGroup(cmd)
 	cmd.AddCommand(newStableList(s), newStableGet(s), newStableSet(s), newStableDelete(s))
 	return cmd
 }
