@@ -114,15 +114,17 @@ func (f *follower) read(ctx context.Context, src *source) error {
 	return nil
 }
 
-// tellMissed says which entries before an index were never seen. Raft may have deleted them before this looked, or while it read. A gap
-// that the log has for itself is none of that.
+// tellMissed says which entries before an index were never seen: raft may have deleted them before this looked, or while it read, or the
+// log never had them.
 func (f *follower) tellMissed(src *source, index uint64) {
 	if len(f.seen) == 0 || index <= f.next {
 		return
 	}
+	why := "are not in the log: raft leaves a gap when it installs a snapshot"
 	if first, err := src.FirstIndex(); err == nil && first > f.next {
-		fmt.Fprintf(f.d.err, "ballast: entries %d to %d were not seen: they are behind a snapshot by now\n", f.next, index-1)
+		why = "were not seen: they are behind a snapshot by now"
 	}
+	fmt.Fprintf(f.d.err, "ballast: entries %d to %d %s\n", f.next, index-1, why)
 }
 
 func (f *follower) remember(p position) {
