@@ -36,6 +36,9 @@ it takes time from the peer.
 Without a folder it is the current one. 1 GiB has to be free there. What is written is removed at the
 end, also after Ctrl-C. The module bench/ in Ballast's repository measures more, and other stores.
 
+With --json it is one object: dir, file_system, device, free_bytes, seed, seconds, ways and workloads
+with samples, median_us, p99_us and max_us in microseconds, and advice with topic, bad and text.
+
 ` + exitHelp
 
 const benchExample = `  ballast bench /var/lib/app

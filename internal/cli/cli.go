@@ -140,12 +140,13 @@ func oneLine(err error) string {
 }
 
 const rootLong = `Ballast keeps the log and the stable state of a hashicorp/raft peer. This command looks into what a
-peer has stored, and shows that nothing is lost.
+peer has stored, changes it where somebody asks for that, measures disks, and shows that nothing is lost.
 
 A store is named wal:DIR, bolt:FILE, badger:DIR, or raftwal:DIR for what hashicorp/raft-wal wrote;
 bolt is also what raft-boltdb wrote, badger what raft-badger wrote. A path alone does where it is
-clear what is there: the store itself, or the data directory of a peer with one store in it. What
-looks into a store never changes it, and works on a wal that is in use.
+clear what is there: the store itself, or the data directory of a peer with one store in it. What only
+looks into a store never changes it, and works on a wal that is in use; what changes one says so, and
+refuses one that is in use.
 
 ` + exitHelp
 
@@ -164,6 +165,8 @@ func newRoot(s streams) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.Version = newVersionJSON(buildInfo()).text()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)

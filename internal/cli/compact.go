@@ -25,6 +25,9 @@ same before and after, also when this ends in the middle.
 To have a log take less for good, let raft take snapshots more often and keep fewer entries behind
 them, or give a wal smaller segments. A directory of raft-wal is only read here.
 
+With --json it is one object: store, engine, before_bytes and after_bytes on the disk, and of a wal
+kept: segment, first_index, last_index, live_entries, live_bytes and disk_bytes.
+
 ` + exitHelp
 
 const compactExample = `  ballast compact bolt:/var/lib/app/raft.db

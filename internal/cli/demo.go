@@ -49,6 +49,9 @@ Without --dir the demo uses a temporary folder and removes it at the end; after 
 With --dir of an earlier demo of the same engine the demo goes on there, and checks what the earlier
 runs had acknowledged too. Such a folder is never removed.
 
+With --json the result is one object: among others engine, acknowledged, recovered, lost, agree, kills,
+writes_per_second, p50_us, p99_us, bytes_on_disk and seed; the events go to standard error.
+
 Exit status: 0, 1 when a write was lost, peers disagree or the demo failed, 64 for a wrong command line.`
 
 func newDemo(s streams) *cobra.Command {

@@ -34,8 +34,10 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		if !strings.Contains(c.Long, "xit status") {
 			t.Errorf("%s does not say what its exit status means", what)
 		}
-		if !c.HasAvailableSubCommands() && c.Flags().Lookup("json") == nil {
+		if json := c.Flags().Lookup("json"); !c.HasAvailableSubCommands() && json == nil {
 			t.Errorf("%s has no --json", what)
+		} else if json != nil && !strings.Contains(c.Long, "--json") {
+			t.Errorf("%s does not say what --json prints", what)
 		}
 	}
 }

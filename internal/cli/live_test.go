@@ -149,7 +149,7 @@ func TestFollow(t *testing.T) {
 
 // While a peer writes, cuts off its end and compacts, in one segment after the other, each entry is shown once and in order.
 func TestFollowBesideAWriter(t *testing.T) {
-	const last, size = 300, 10 << 10
+	const last, size = 200, 16 << 10
 	dir := t.TempDir()
 	log, rng := openLog(t, dir), oracle.Random(1)
 	must(t, log.StoreLog(command(1, 1)))

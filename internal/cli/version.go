@@ -9,7 +9,8 @@ import (
 )
 
 const versionLong = `Prints the version of this command, the revision that it was built from where that is known, the
-version of hashicorp/raft in it, of Go, and the system it was built for. For a report of a fault.
+version of hashicorp/raft in it, of Go, and the system it was built for. For a report of a fault. With
+--json it is one object: version, revision, raft, go and system.
 
 Exit status: 0, 64 the command line was wrong.`
 
@@ -22,8 +23,7 @@ func newVersion(s streams) *cobra.Command {
 		Example: "  ballast version\n  ballast version --json | jq -r .version",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			info, _ := debug.ReadBuildInfo()
-			v := newVersionJSON(info)
+			v := newVersionJSON(buildInfo())
 			if asJSON {
 				return writeJSON(s.out, v)
 			}
@@ -35,6 +35,12 @@ func newVersion(s streams) *cobra.Command {
 	return cmd
 }
 
+// buildInfo returns nil for a binary that was built without modules.
+func buildInfo() *debug.BuildInfo {
+	info, _ := debug.ReadBuildInfo()
+	return info
+}
+
 // versionJSON is what `ballast version --json` prints.
 type versionJSON struct {
 	Version  string `json:"version"`
@@ -44,7 +50,7 @@ type versionJSON struct {
 	System   string `json:"system"`
 }
 
-// newVersionJSON takes nil for a binary that was built without modules.
+// newVersionJSON takes what buildInfo returns.
 func newVersionJSON(info *debug.BuildInfo) versionJSON {
 	v := versionJSON{Version: "(unknown)", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	if info == nil {
