@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // docFormats are the forms of the reference that is made of the commands themselves.
@@ -131,16 +130,15 @@ func unindented(text string) string {
 	return strings.TrimPrefix(strings.ReplaceAll(text, "\n  ", "\n"), "  ")
 }
 
-// flagText lists a command's flags; "" when it has none but the one for help.
+// flagText lists a command's flags; "" when it has none but those that every command has.
 func flagText(c *cobra.Command) string {
-	own := pflag.NewFlagSet("", pflag.ContinueOnError)
-	own.SortFlags = c.Flags().SortFlags
-	c.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" {
-			own.AddFlag(f)
+	var lines []string
+	for line := range strings.Lines(c.LocalFlags().FlagUsages()) {
+		if line = strings.TrimRight(line, "\n"); !strings.HasPrefix(line, "  -") { // which have a short form too
+			lines = append(lines, strings.TrimPrefix(line, "      "))
 		}
-	})
-	return strings.TrimRight(unindented(own.FlagUsages()), "\n")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // writeMan writes the man page of one command.
