@@ -100,7 +100,7 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 		err = s.sameRights(file)
 	}
 	if err == nil {
-		err = dst.Sync()
+		err = file.Sync() // bbolt's own leaves out the rights
 	}
 	if e := dst.Close(); err == nil {
 		err = e

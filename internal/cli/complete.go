@@ -118,17 +118,28 @@ func pathsFrom(begun string, files bool) (list []string) {
 	return list
 }
 
-// completeKey offers the stable keys of a store, where that opens, and otherwise those of raft.
+// walKeys returns the stable keys of a wal, none where it does not open.
+func walKeys(at place) (keys []string) {
+	src, err := at.open()
+	if err != nil {
+		return nil
+	}
+	defer src.Close() // it was only looked at
+	stored, _ := src.StableKeys()
+	for _, key := range stored {
+		keys = append(keys, string(key))
+	}
+	return keys
+}
+
+// completeKey offers the stable keys of a wal, and otherwise those of raft: to look into another store takes its lock for a moment, which
+// might be just when its peer starts.
 func completeKey(store, begun string) (offered []string) {
 	keys := []string{currentTermKey, lastVoteCandKey, lastVoteTermKey}
-	if src, err := openSource(store); err == nil {
-		if stored, err := src.StableKeys(); err == nil {
-			keys = nil
-			for _, key := range stored {
-				keys = append(keys, string(key))
-			}
-		}
-		_ = src.Close() // it was only looked at
+	if at, err := findStore(store); err == nil && at.engine.name == defaultEngine {
+		keys = append(keys, walKeys(at)...)
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, begun) && isText([]byte(key)) && key != "" {
