@@ -67,6 +67,6 @@
 // Index 0 under logs- is no entry; raft does not write it.
 //
 // Source files: options.go, open.go and preflight.go open a directory; store.go reads; write.go,
-// redo.go and delete.go write; graves.go is the record of deletions; gc.go returns space; logger.go
+// redo.go and delete.go write; graves.go is the record of deletions; gc.go and compact.go return space; logger.go
 // listens to badger.
 package badgerstore

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/loopfs"
 	"github.com/raft-ballast/ballast/internal/oracle"
 )
@@ -32,7 +33,7 @@ func leaveFree(t *testing.T, dir string, bytes int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := freeBytes(dir)
+	free, err := engine.FreeBytes(dir)
 	if err == nil && free > bytes {
 		err = unix.Fallocate(int(f.Fd()), 0, 0, free-bytes)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/fixture"
 	"github.com/raft-ballast/ballast/internal/logcodec"
 )
@@ -266,7 +267,7 @@ func TestManyEntriesDeleted(t *testing.T) {
 
 // TestFullDisk has less free space than the reserve: what an operator sees long before the disk is full.
 func TestFullDisk(t *testing.T) {
-	free, err := freeBytes(t.TempDir())
+	free, err := engine.FreeBytes(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

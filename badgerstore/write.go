@@ -222,7 +222,7 @@ func (s *Store) checkSpace(n, reserve int64) error {
 	if s.opts.ReserveBytes < 0 {
 		return nil
 	}
-	free, err := freeBytes(s.dir)
+	free, err := engine.FreeBytes(s.dir)
 	if err != nil {
 		return fmt.Errorf("badgerstore: free space of %s: %w", s.dir, err)
 	}

@@ -100,7 +100,7 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 		err = s.sameRights(file)
 	}
 	if err == nil {
-		err = dst.Sync()
+		err = file.Sync() // bbolt's own leaves out the rights
 	}
 	if e := dst.Close(); err == nil {
 		err = e
@@ -164,7 +164,7 @@ func (s *Store) disown() error {
 	if err != nil || linked(info) {
 		return err
 	}
-	s.written = false // so that Close writes nothing into it
+	s.written = false                             // so that Close writes nothing into it
 	pages := make([]byte, 2*s.db.Info().PageSize) // the two that bbolt begins with
 	if _, err := s.file.WriteAt(pages, 0); err != nil {
 		return fmt.Errorf("boltstore: the new file is in its place, but the old one could not be made unusable: %w", err)

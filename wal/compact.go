@@ -73,15 +73,18 @@ func (k *keeper) discard() error {
 	return nil
 }
 
-// worthTrimming is how much there has to be to give back before a file is written anew for it.
-const worthTrimming = 64 << 10
+// A file is written anew when there is that much to give back, in bytes and as a share of what has to be written for it.
+const (
+	worthTrimming  = 64 << 10
+	worthTrimShare = 16
+)
 
 // trim replaces the file of the tail by one with the same frames and nothing reserved behind them. The log is closed.
 func (j *journal) trim() error {
 	seg, m := j.tail, j.writer.marked
 	end := roundUp(seg.end, blockBytes)
 	used, err := j.fs.DiskUsage(seg.path)
-	if err != nil || used-end < worthTrimming {
+	if err != nil || used-end < max(worthTrimming, end/worthTrimShare) {
 		return err
 	}
 	m.zeroed = end

@@ -41,12 +41,17 @@
 //	owner_unix.go owner_other.go  files that were made keep the owner of their folder
 //	verify.go    ballast verify
 //	diff.go      ballast diff
+//	compact.go   ballast compact
+//	bench.go     ballast bench
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
 //	table.go     how a demo shows how it ended
 //	version.go   ballast version
+//	complete.go  what a shell offers for arguments and flags
+//	docs.go      the reference, made of the commands
 //	demo/        the demo itself: peers, client, kills, checks
+//	bench/       what ballast bench measures, and the advice
 //
 // Each subcommand has a file of its own and is one function that returns a *cobra.Command, named in
 // newRoot.
@@ -135,12 +140,13 @@ func oneLine(err error) string {
 }
 
 const rootLong = `Ballast keeps the log and the stable state of a hashicorp/raft peer. This command looks into what a
-peer has stored, and shows that nothing is lost.
+peer has stored, changes it where somebody asks for that, measures disks, and shows that nothing is lost.
 
 A store is named wal:DIR, bolt:FILE, badger:DIR, or raftwal:DIR for what hashicorp/raft-wal wrote;
 bolt is also what raft-boltdb wrote, badger what raft-badger wrote. A path alone does where it is
-clear what is there: the store itself, or the data directory of a peer with one store in it. What
-looks into a store never changes it, and works on a wal that is in use.
+clear what is there: the store itself, or the data directory of a peer with one store in it. What only
+looks into a store never changes it, and works on a wal that is in use; what changes one says so, and
+refuses one that is in use.
 
 ` + exitHelp
 
@@ -159,15 +165,33 @@ func newRoot(s streams) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.Version = newVersionJSON(buildInfo()).text()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s))
-	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
+	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
+	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion(s), newDocs())
+	complete(root)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		asGroup(completion)
+	}
 	return root
+}
+
+// asGroup has a command that is made of others print its help, and refuse one that is not there.
+func asGroup(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return usagef("there is no command \"%s %s\"; `%s --help` lists them", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // noArgs is for commands that take flags only.

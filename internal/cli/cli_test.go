@@ -117,10 +117,10 @@ func TestVersion(t *testing.T) {
 		Deps:     []*debug.Module{{Path: "github.com/hashicorp/raft", Version: "v1.7.3"}},
 		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}},
 	}
-	if got := versionText(info); !strings.HasPrefix(got, "ballast v1.2.3, revision abc, hashicorp/raft v1.7.3, go") {
-		t.Errorf("versionText: %q", got)
+	if got := newVersionJSON(info).text(); !strings.HasPrefix(got, "ballast v1.2.3, revision abc, hashicorp/raft v1.7.3, go") {
+		t.Errorf("with all: %q", got)
 	}
-	if got := versionText(nil); !strings.HasPrefix(got, "ballast (unknown), go") {
-		t.Errorf("versionText(nil): %q", got)
+	if got := newVersionJSON(nil).text(); !strings.HasPrefix(got, "ballast (unknown), go") {
+		t.Errorf("of a binary without modules: %q", got)
 	}
 }

@@ -49,6 +49,9 @@ Without --dir the demo uses a temporary folder and removes it at the end; after 
 With --dir of an earlier demo of the same engine the demo goes on there, and checks what the earlier
 runs had acknowledged too. Such a folder is never removed.
 
+With --json the result is one object: among others engine, acknowledged, recovered, lost, agree, kills,
+writes_per_second, p50_us, p99_us, bytes_on_disk and seed; the events go to standard error.
+
 Exit status: 0, 1 when a write was lost, peers disagree or the demo failed, 64 for a wrong command line.`
 
 func newDemo(s streams) *cobra.Command {
@@ -57,7 +60,9 @@ func newDemo(s streams) *cobra.Command {
 		Use:   "demo",
 		Short: "Kill a raft cluster in the middle of writing, and check that nothing acknowledged is lost",
 		Long:  demoLong,
-		Args:  noArgs,
+		Example: "  ballast demo\n  ballast demo --engine bolt --seconds 60 --dir /tmp/demo --keep\n" +
+			"  ballast demo --json | jq '{acknowledged, recovered, lost}'",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
 				f.seed = uint64(rand.Uint32()) // short to type, and exact in any reader of JSON

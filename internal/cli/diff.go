@@ -23,6 +23,10 @@ Entries that only one of them has at the front are no difference: peers compact 
 different times. Entries that only one has at the end are told and are no difference either: the
 other one has not got them yet.
 
+With --json it is one object: a and b with store, first_index and last_index; equal; compared, how many
+entries both have; differ with the index, in what, and term, type, data_bytes and data_sha256 of both;
+longer with the store that goes on and from where to where; damaged, what was passed over.
+
 ` + exitHelp
 
 const diffExample = `  ballast diff /var/lib/app-1/raft /var/lib/app-2/raft

@@ -33,7 +33,8 @@ appended_at when it is known, servers of a configuration, decoded with --decoder
 the data alone, one behind the other.
 
 --follow goes on with what is added to a wal, until --to or --limit is reached, or it is ended with
-Ctrl-C. Entries that raft has replaced since they were shown are shown again as they are now.
+Ctrl-C. Entries that raft has replaced since they were shown are shown again as they are now; that, and
+entries that were deleted before they could be shown, is told on standard error.
 
 An entry that is damaged is told on standard error, and the rest goes on.
 

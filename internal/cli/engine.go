@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 
@@ -25,6 +26,9 @@ type engine struct {
 	// read opens the store at a path for reading, and changes nothing there; nil when the engine has no disk.
 	read func(path string) (readStore, error)
 
+	// compact gives space of the store at a path back, which nobody has open; nil where open is.
+	compact func(ctx context.Context, path string) error
+
 	// What the version of the engine's format is, which every store that opens has, and whose format that is.
 	formatVersion int
 	formatOf      string
@@ -48,6 +52,7 @@ var engines = []engine{
 		file:          "wal",
 		open:          func(path string) (ballast.Store, error) { return opened[ballast.Store](wal.Open(path, nil)) },
 		read:          func(path string) (readStore, error) { return opened[readStore](wal.OpenReadOnly(path, nil)) },
+		compact:       func(_ context.Context, path string) error { return wal.Compact(path, nil) },
 		formatVersion: wal.FormatVersion,
 		formatOf:      "wal",
 	},
@@ -58,6 +63,7 @@ var engines = []engine{
 		read: func(path string) (readStore, error) {
 			return opened[readStore](boltstore.Open(path, &boltstore.Options{ReadOnly: true}))
 		},
+		compact:       boltstore.Compact,
 		formatVersion: 2,
 		formatOf:      "bbolt",
 		blind:         "bbolt has no checksums over what it stores, so a flipped bit inside of an entry's data is not seen",
@@ -68,6 +74,9 @@ var engines = []engine{
 		open: func(path string) (ballast.Store, error) { return opened[ballast.Store](badgerstore.Open(path, nil)) },
 		read: func(path string) (readStore, error) {
 			return opened[readStore](badgerstore.Open(path, &badgerstore.Options{ReadOnly: true}))
+		},
+		compact: func(ctx context.Context, path string) error {
+			return badgerstore.Compact(ctx, path, nil)
 		},
 		formatVersion: 8,
 		formatOf:      "badger's manifest",

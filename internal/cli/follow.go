@@ -86,9 +86,6 @@ func (f *follower) read(ctx context.Context, src *source) error {
 	if err := f.rewind(src); err != nil {
 		return err
 	}
-	if first > f.next && len(f.seen) > 0 {
-		fmt.Fprintf(f.d.err, "ballast: entries %d to %d were not seen: they are behind a snapshot by now\n", f.next, first-1)
-	}
 	c := src.cursor(max(first, f.next), min(last, f.d.to))
 	for ctx.Err() == nil {
 		log, err := c.step()
@@ -106,6 +103,7 @@ func (f *follower) read(ctx context.Context, src *source) error {
 		case err != nil:
 			return err
 		default:
+			f.tellMissed(src, log.Index)
 			f.remember(position{log.Index, log.Term})
 			if err := f.d.entry(log); err != nil {
 				return err
@@ -114,6 +112,19 @@ func (f *follower) read(ctx context.Context, src *source) error {
 		f.next = c.next
 	}
 	return nil
+}
+
+// tellMissed says which entries before an index were never seen: raft may have deleted them before this looked, or while it read, or the
+// log never had them.
+func (f *follower) tellMissed(src *source, index uint64) {
+	if len(f.seen) == 0 || index <= f.next {
+		return
+	}
+	why := "are not in the log: raft leaves a gap when it installs a snapshot"
+	if first, err := src.FirstIndex(); err == nil && first > f.next {
+		why = "were not seen: they are behind a snapshot by now"
+	}
+	fmt.Fprintf(f.d.err, "ballast: entries %d to %d %s\n", f.next, index-1, why)
 }
 
 func (f *follower) remember(p position) {

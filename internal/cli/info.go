@@ -18,6 +18,11 @@ configuration of the cluster that is in the log.
 It reads every entry. One that is damaged is told, and the rest goes on; 'ballast verify' says more
 about it.
 
+With --json it is one object: store, engine, format_version, first_index, last_index, entries, damaged
+of them, terms with the first_index of each, live_bytes, disk_bytes, commit_index (0 where it is not
+kept), configuration with index, term and servers where the log has one, stable with the values of
+raft, and stable_other with those of others in base64.
+
 ` + exitHelp
 
 const infoExample = `  ballast info /var/lib/app/raft

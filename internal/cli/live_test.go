@@ -3,7 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/raft-ballast/ballast/badgerstore"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -52,7 +55,7 @@ func TestChangeInUse(t *testing.T) {
 	must(t, err)
 	defer keys.Close()
 	for _, store := range []string{"wal:" + filepath.Join(dir, "wal"), "bolt:" + file, "badger:" + folder} {
-		for _, args := range [][]string{{"stable", "set", "--force", store, "CurrentTerm", "9"}, {"stable", "delete", "--force", store, "CurrentTerm"}} {
+		for _, args := range [][]string{{"stable", "set", "--force", store, "CurrentTerm", "9"}, {"stable", "delete", "--force", store, "CurrentTerm"}, {"compact", store}} {
 			status, _, stderr := runBallast(args...)
 			if want := " is locked: another store has it open; "; status != ExitFailure || !strings.Contains(stderr, want) {
 				t.Errorf("%v: status %d, %s", args, status, stderr)
@@ -141,6 +144,75 @@ func TestFollow(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// While a peer writes, cuts off its end and compacts, in one segment after the other, each entry is shown once and in order.
+func TestFollowBesideAWriter(t *testing.T) {
+	const last, size = 200, 16 << 10
+	dir := t.TempDir()
+	log, rng := openLog(t, dir), oracle.Random(1)
+	must(t, log.StoreLog(command(1, 1)))
+	var out, complaints output
+	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, json: true, data: "auto", to: last}, func(flag string) bool { return flag == "to" })
+	must(t, err)
+	done := make(chan error, 1)
+	go func() { done <- d.run(t.Context(), "wal:"+dir) }()
+
+	terms := map[uint64]uint64{1: 1} // of the entries that there are at the end
+	for next, term := uint64(2), uint64(1); next <= last; {
+		var logs []*raft.Log
+		for range min(1+rng.Uint64N(8), last+1-next) {
+			l := command(next, term)
+			l.Extensions = oracle.Bytes(rng, size)
+			logs, terms[next] = append(logs, l), term
+			next++
+		}
+		must(t, log.StoreLogs(logs))
+		shown, await := next-1, func(index uint64) { out.await(t, fmt.Sprintf(`{"index":%d,"term":%d,`, index, terms[index])) }
+		switch {
+		case rng.IntN(10) == 0 && next > 10 && next < last: // the leader has other ones
+			await(shown)
+			next -= 1 + rng.Uint64N(5)
+			must(t, log.DeleteRange(next, shown))
+			term++
+		case rng.IntN(8) == 0: // a snapshot was taken
+			await(shown)
+			must(t, log.DeleteRange(1, shown-5))
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	wantFollowed(t, out.String(), terms)
+	if text := complaints.String(); strings.Contains(text, "not seen") || !strings.Contains(text, "the log is another one than was shown") {
+		t.Errorf("standard error:\n%s", text)
+	}
+	if segments, err := log.Segments(); err != nil || segments[len(segments)-1].Number < 3 {
+		t.Errorf("the log hardly went on in other segments: %+v, %v", segments, err)
+	}
+}
+
+// wantFollowed checks what dump --follow --json has printed: each entry at most once, the next index each time or one that is of a higher term
+// now, and at the end those of the given terms.
+func wantFollowed(t *testing.T, text string, terms map[uint64]uint64) {
+	t.Helper()
+	seen, final := map[position]bool{}, map[uint64]uint64{}
+	var before position
+	for line := range strings.Lines(text) {
+		var e entryJSON
+		must(t, json.Unmarshal([]byte(line), &e))
+		p := position{e.Index, e.Term}
+		if seen[p] || string(e.Data) != string(command(p.index, p.term).Data) {
+			t.Errorf("entry %d of term %d comes twice, or with other data: %q", p.index, p.term, e.Data)
+		}
+		if p.index != before.index+1 && (p.index > before.index || p.term <= final[p.index]) {
+			t.Errorf("entry %d of term %d comes after entry %d of term %d", p.index, p.term, before.index, before.term)
+		}
+		seen[p], final[p.index], before = true, p.term, p
+	}
+	if !maps.Equal(final, terms) {
+		t.Errorf("%d entries were shown, there were %d, or their terms are others", len(final), len(terms))
 	}
 }
 

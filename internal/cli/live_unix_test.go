@@ -3,9 +3,11 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 // Ctrl-C is how one ends it, and no failure.
@@ -22,5 +24,31 @@ func TestFollowInterrupted(t *testing.T) {
 	must(t, cmd.Process.Signal(os.Interrupt))
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// Ctrl-C ends the measuring, and nothing is left of it.
+func TestBenchInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	executable, err := os.Executable()
+	must(t, err)
+	cmd := exec.Command(executable, "bench", "--seconds", "600", dir)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	must(t, cmd.Start())
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal("it writes nothing")
+		}
+	}
+	must(t, cmd.Process.Signal(os.Interrupt))
+	_ = cmd.Wait() // with exit status 1
+	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+		t.Errorf("there are %v, %v", names, err)
+	}
+	if want := "ballast: the measuring was interrupted; nothing is left of it, start it again\n"; cmd.ProcessState.ExitCode() != ExitFailure || complaint.String() != want {
+		t.Errorf("exit status %d, %q", cmd.ProcessState.ExitCode(), complaint.String())
 	}
 }

@@ -65,6 +65,33 @@ func (r *reading) text(next uint64) string {
 	return fmt.Sprintf("reading: entry %s of %s, %d %%", demo.Thousands(next), demo.Thousands(r.to), percent)
 }
 
+// working shows on a terminal for how long something is going on whose progress is not known. The function that it returns ends that.
+func working(s streams, what string) (done func()) {
+	r := newReading(s, 0, 0)
+	if r.w == nil {
+		return func() {}
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				r.finish()
+				return
+			case <-time.After(showEvery):
+			}
+			if took := time.Since(r.begun); took > quietFor {
+				r.draw(fmt.Sprintf("%s: %.0f s", what, took.Seconds()))
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+	}
+}
+
 // finish takes the line away.
 func (r *reading) finish() {
 	if r.line != "" {

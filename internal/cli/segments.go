@@ -20,6 +20,10 @@ State is
 Live are the entries that can be read, stored those that were ever put into the file; the bytes that
 live ones take are estimated from that.
 
+With --json it is one object with store and segments: number, state, first_index and last_index (0
+where no entry is live), live_entries, stored_entries, live_bytes, end_bytes up to where it is written,
+size_bytes, disk_bytes, path, and damage where there is some.
+
 ` + exitHelp
 
 const segmentsExample = `  ballast segments wal:/var/lib/app/wal

@@ -39,14 +39,8 @@ func newStable(s streams) *cobra.Command {
 		Short:   "Show and change the stable values: the term, the vote",
 		Long:    stableLong,
 		Example: stableExample,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return usagef("there is no command \"stable %s\"; `ballast stable --help` lists them", args[0])
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	asGroup(cmd)
 	cmd.AddCommand(newStableList(s), newStableGet(s), newStableSet(s), newStableDelete(s))
 	return cmd
 }
@@ -57,8 +51,10 @@ func newStableList(s streams) *cobra.Command {
 		Use:   "list STORE",
 		Short: "Show all stable values",
 		Long: `Shows every stable value. Those of raft are decoded. Another one is shown as a text where it is one,
-as a number where it has 8 bytes, otherwise as hexadecimal digits; with --json in base64, under
-stable_other.
+as a number where it has 8 bytes, otherwise as hexadecimal digits.
+
+With --json it is one object: stable with the values of raft, and stable_other with those of others in
+base64.
 
 ` + exitHelp,
 		Example: "  ballast stable list /var/lib/app/raft\n  ballast stable list --json badger:/var/lib/app/badger",
@@ -96,6 +92,9 @@ func newStableGet(s streams) *cobra.Command {
 		Short: "Show one stable value",
 		Long: `Shows the value of a key as 'ballast stable list' does, or with --raw its bytes as they are. A key
 that is not there is an error.
+
+With --json it is one object: key, value in base64, text as it is shown otherwise, and uint64 where it
+is a number.
 
 ` + exitHelp,
 		Example: "  ballast stable get /var/lib/app/raft CurrentTerm\n  ballast stable get --raw wal:/var/lib/app/wal key > value",

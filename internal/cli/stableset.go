@@ -22,7 +22,10 @@ acknowledge different writes at the same index. So --force is needed; and --seco
 the term or forgets or changes a vote that is in force, only when every peer of the cluster is
 stopped, or when this one will never join its old cluster again.
 
-The store must not be in use: stop the peer first. A directory of raft-wal is only read here.`
+The store must not be in use: stop the peer first. A directory of raft-wal is only read here.
+
+With --json it is one object: store, key, and old and new as 'ballast stable get --json' prints them,
+null where there is none.`
 
 const stableSetExample = `  ballast stable set --force wal:/var/lib/app/wal CurrentTerm 12
   ballast stable set --force bolt:/var/lib/app/raft.db note 'moved on Monday'

@@ -42,21 +42,26 @@ func (p place) open() (*source, error) {
 	return &source{place: p, readStore: store}, nil
 }
 
-// openForWriting opens a store that is there. An engine would make a new one where there is none.
-func (p place) openForWriting() (*source, error) {
+// checkWritable returns why a store cannot be changed. It is asked before: an engine would make a new one where there is none.
+func (p place) checkWritable() error {
 	if p.engine.open == nil {
-		return nil, fmt.Errorf("%s cannot be changed: %s; `ballast migrate` moves it to an engine that can", p, p.engine.unfit)
+		return fmt.Errorf("%s cannot be changed: %s; `ballast migrate` moves it to an engine that can", p, p.engine.unfit)
 	}
 	info, err := os.Stat(p.path)
 	if err != nil {
-		return nil, fmt.Errorf("there is no store: %w; check the path", err)
+		return fmt.Errorf("there is no store: %w; check the path", err)
 	}
 	kind, err := kindAt(p.path, info)
-	if err != nil {
-		return nil, err
+	if err == nil && kind != p.engine.name {
+		err = fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
 	}
-	if kind != p.engine.name {
-		return nil, fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
+	return err
+}
+
+// openForWriting opens a store that is there.
+func (p place) openForWriting() (*source, error) {
+	if err := p.checkWritable(); err != nil {
+		return nil, err
 	}
 	store, err := p.engine.open(p.path)
 	if err != nil {

@@ -22,6 +22,10 @@ entries are lost, and whether the store can still be used.
 A gap between two entries is told and is no damage: raft leaves one when it installs a snapshot.
 Terms that fall are: no raft peer writes that.
 
+With --json it is one object: store, engine, ok, opens, entries, first_index, last_index, commit_index,
+damaged with the index, file, offset and cause of each place as far as they are known, gaps, terms_fall,
+and dropped, a write at the end of a log of raft-wal that is not complete.
+
 ` + exitHelp
 
 const verifyExample = `  ballast verify /var/lib/app/raft

@@ -8,34 +8,75 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this command and of the raft it was built with",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText(info))
+const versionLong = `Prints the version of this command, the revision that it was built from where that is known, the
+version of hashicorp/raft in it, of Go, and the system it was built for. For a report of a fault. With
+--json it is one object: version, revision, raft, go and system.
+
+Exit status: 0, 64 the command line was wrong.`
+
+func newVersion(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this command and of the raft it was built with",
+		Long:    versionLong,
+		Example: "  ballast version\n  ballast version --json | jq -r .version",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := newVersionJSON(buildInfo())
+			if asJSON {
+				return writeJSON(s.out, v)
+			}
+			_, err := fmt.Fprintln(s.out, v.text())
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	return cmd
 }
 
-// versionText takes nil for a binary that was built without modules.
-func versionText(info *debug.BuildInfo) string {
-	version, revision, raft := "(unknown)", "", ""
-	if info != nil {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = ", revision " + s.Value
-			}
-		}
-		for _, m := range info.Deps {
-			if m.Path == "github.com/hashicorp/raft" {
-				raft = ", hashicorp/raft " + m.Version
-			}
+// buildInfo returns nil for a binary that was built without modules.
+func buildInfo() *debug.BuildInfo {
+	info, _ := debug.ReadBuildInfo()
+	return info
+}
+
+// versionJSON is what `ballast version --json` prints.
+type versionJSON struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Raft     string `json:"raft,omitempty"`
+	Go       string `json:"go"`
+	System   string `json:"system"`
+}
+
+// newVersionJSON takes what buildInfo returns.
+func newVersionJSON(info *debug.BuildInfo) versionJSON {
+	v := versionJSON{Version: "(unknown)", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	if info == nil {
+		return v
+	}
+	v.Version = info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Revision = s.Value
 		}
 	}
-	return fmt.Sprintf("ballast %s%s%s, %s %s/%s", version, revision, raft, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, m := range info.Deps {
+		if m.Path == "github.com/hashicorp/raft" {
+			v.Raft = m.Version
+		}
+	}
+	return v
+}
+
+func (v versionJSON) text() string {
+	text := "ballast " + v.Version
+	if v.Revision != "" {
+		text += ", revision " + v.Revision
+	}
+	if v.Raft != "" {
+		text += ", hashicorp/raft " + v.Raft
+	}
+	return text + ", " + v.Go + " " + v.System
 }

@@ -10,16 +10,17 @@ import (
 	"time"
 
 	"github.com/raft-ballast/ballast/bench/internal/report"
+	"github.com/raft-ballast/ballast/internal/limit"
 )
 
 // describe says what was measured on.
 func describe(dir string, c *Config) report.Machine {
-	fs := fileSystem(dir)
+	fs := limit.MountOf(dir)
 	m := report.Machine{
 		CPUs:       runtime.NumCPU(),
 		CPU:        cpuModel(),
 		Kernel:     runtime.GOOS + " " + firstLine("/proc/sys/kernel/osrelease"),
-		FileSystem: fmt.Sprintf("%s on %s", fs.kind, fs.source),
+		FileSystem: fmt.Sprintf("%s on %s", fs.Kind, fs.Source),
 		Go:         runtime.Version() + " " + runtime.GOARCH,
 		Date:       time.Now().UTC().Format("2006-01-02 15:04 MST"),
 		Commit:     "unknown",
@@ -43,37 +44,11 @@ func ChooseDir(asked string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if fs := fileSystem(abs); fs.kind != "tmpfs" && fs.kind != "ramfs" {
+		if fs := limit.MountOf(abs); fs.Kind != "tmpfs" && fs.Kind != "ramfs" {
 			return abs, nil
 		}
 	}
 	return "", fmt.Errorf("%v is in memory; give a folder on a disk with -dir", candidates)
-}
-
-// mount is where a folder is.
-type mount struct{ kind, source string }
-
-// fileSystem returns what a folder is on, as Linux tells it.
-func fileSystem(dir string) mount {
-	found, longest := mount{"unknown", "unknown"}, -1
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
-	table, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(table)) {
-		// 27 1 254:0 / /mount/point rw,relatime - ext4 /dev/vda rw
-		place, device, ok := strings.Cut(line, " - ")
-		left, right := strings.Fields(place), strings.Fields(device)
-		if !ok || len(left) < 5 || len(right) < 2 {
-			continue
-		}
-		point := left[4]
-		inside := point == "/" || dir == point || strings.HasPrefix(dir, point+"/")
-		if inside && len(point) >= longest { // a later mount hides an earlier one
-			found, longest = mount{right[0], right[1]}, len(point)
-		}
-	}
-	return found
 }
 
 func cpuModel() string {

@@ -1,11 +1,11 @@
 //go:build darwin || freebsd || linux
 
-package badgerstore
+package engine
 
 import "syscall"
 
-// freeBytes returns what a process without privileges may still write to dir's file system.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes returns what a process without privileges may still write to the file system of a folder, in bytes.
+func FreeBytes(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, err

@@ -1,0 +1,63 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// compactRatio is the share of a value log file that has to be garbage for Compact to move the rest.
+const compactRatio = 0.05
+
+// Compact gives space of the directory back: it brings all tables to one level, which drops what was deleted or replaced, and then moves what
+// is left of value log files of which a twentieth or more is garbage. nil options stand for the defaults; GCInterval and GCDiscardRatio
+// are not looked at. Moving takes space for a value log file in the meantime; without it these files stay.
+//
+// Errors: those of [Open], and fs.ErrNotExist where there is no badger directory; ctx's, which is asked between the steps. After an error, or a
+// crash, the store is what it was.
+func Compact(ctx context.Context, dir string, opts *Options) error {
+	if _, err := os.Stat(filepath.Join(dir, "MANIFEST")); err != nil {
+		return fmt.Errorf("badgerstore: there is nothing to compact: %w; check the path", err)
+	}
+	o := Options{}
+	if opts != nil {
+		o = *opts
+	}
+	if o.ReadOnly {
+		return errors.New("badgerstore: Compact writes; leave out ReadOnly")
+	}
+	o.GCInterval, o.GCDiscardRatio = -1, compactRatio
+	// Closing writes what is in memory to tables, and only what is in tables is compacted.
+	for _, step := range []func(*Store) error{func(*Store) error { return nil }, (*Store).flatten, (*Store).flatten} {
+		s, err := Open(dir, &o)
+		if err != nil {
+			return err
+		}
+		err = ctx.Err()
+		if err == nil {
+			err = step(s)
+		}
+		if e := s.Close(); err == nil { // which collects the garbage
+			err = e
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flatten brings all tables to one level.
+func (s *Store) flatten() (err error) {
+	defer s.recovered(0, &err)
+	s.forget()
+	if err := s.checkSpace(0, s.opts.ReserveBytes/4); err != nil {
+		return err
+	}
+	if err := s.db.Flatten(1); err != nil {
+		return fmt.Errorf("badgerstore: compacting %s: %w", s.dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// TestCompact gives back what was deleted, also where half of the entries of a file live.
+func TestCompact(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), smallFiles())
+	for first := uint64(1); first <= 100; first += 4 {
+		mustStore(t, s, entries(first, first+3, "entry", 200<<10))
+	}
+	if err := errors.Join(s.SetUint64([]byte("CurrentTerm"), 7), s.DeleteRange(0, 80)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Compact(t.Context(), s.dir, smallFiles()); !errors.Is(err, ballast.ErrLocked) {
+		t.Errorf("of a store in use: %v", err)
+	}
+	mustClose(t, s)
+	before := valueLogBytes(t, s.dir)
+	if err := Compact(t.Context(), s.dir, smallFiles()); err != nil {
+		t.Fatal(err)
+	}
+	if after := valueLogBytes(t, s.dir); before < 18<<20 || after > 6<<20 {
+		t.Errorf("the value log had %d bytes and has %d; 4 MiB are live", before, after)
+	}
+	s = mustOpen(t, s.dir, smallFiles())
+	check(t, s, entries(81, 100, "entry", 200<<10))
+	if term, err := s.GetUint64([]byte("CurrentTerm")); term != 7 || err != nil {
+		t.Errorf("the term is %d, %v", term, err)
+	}
+	mustStore(t, s, entries(101, 104, "entry", 200<<10))
+	mustClose(t, s)
+}
+
+func TestCompactRefuses(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	if err := Compact(t.Context(), dir, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a directory: %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has made one: %v", err)
+	}
+	mustClose(t, mustOpen(t, dir, smallFiles()))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Compact(ctx, dir, smallFiles()); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended early: %v", err)
+	}
+	mustClose(t, mustOpen(t, dir, smallFiles()))
+}

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/cli/bench"
+	"github.com/raft-ballast/ballast/internal/cli/demo"
+	"github.com/raft-ballast/ballast/memstore"
+)
+
+const (
+	defaultBenchSeconds = 30
+	minBenchSeconds     = 3
+	maxBenchSeconds     = 600
+)
+
+const benchLong = `Measures the disk that a folder is on, and each engine of Ballast on it, and says what that means for a
+raft peer there: whether the disk is slow, or acknowledges what it has not done, which timeouts raft
+needs, whether O_DIRECT is accepted, what is known of the file system.
+
+The limit is the fastest of the ways there are to make the same bytes durable; no store that keeps
+its promises is faster. All take short turns, so whatever else the machine does meets all alike, and
+ratios tell more than times. Run it while the machine does what it always does. On a peer's own disk
+it takes time from the peer.
+
+Without a folder it is the current one. 1 GiB has to be free there. What is written is removed at the
+end, also after Ctrl-C. The module bench/ in Ballast's repository measures more, and other stores.
+
+With --json it is one object: dir, file_system, device, free_bytes, seed, seconds, ways and workloads
+with samples, median_us, p99_us and max_us in microseconds, and advice with topic, bad and text.
+
+` + exitHelp
+
+const benchExample = `  ballast bench /var/lib/app
+  ballast bench --seconds 120 /var/lib/app
+  ballast bench --json | jq '.advice[] | select(.bad) | .text'`
+
+func newBench(s streams) *cobra.Command {
+	var asJSON bool
+	c := bench.Config{}
+	var seconds int
+	cmd := &cobra.Command{
+		Use:     "bench [DIR]",
+		Short:   "Measure a disk and the engines on it, and advise",
+		Long:    benchLong,
+		Example: benchExample,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) <= 1 {
+				return nil
+			}
+			return countArgs(cmd, args, 1, "one folder at most")
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.Dir = "."
+			if len(args) == 1 {
+				c.Dir = args[0]
+			}
+			if !cmd.Flags().Changed("seed") {
+				c.Seed = rand.Uint64()
+			}
+			if seconds < minBenchSeconds || seconds > maxBenchSeconds {
+				return usagef("--seconds is %d; give %d to %d", seconds, minBenchSeconds, maxBenchSeconds)
+			}
+			c.Length = time.Duration(seconds) * time.Second
+			return runBench(cmd.Context(), s, c, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	cmd.Flags().IntVar(&seconds, "seconds", defaultBenchSeconds, "for how long to measure")
+	cmd.Flags().Uint64Var(&c.Seed, "seed", 0, "what entries and the order of turns are drawn from (default another one each time)")
+	return cmd
+}
+
+// benchEngines are those that keep what they are told, and memory, beside which one sees what keeping costs.
+func benchEngines() []bench.Engine {
+	list := []bench.Engine{{Name: "memory", Open: func(string) (ballast.Store, error) { return memstore.New(), nil }}}
+	for _, e := range engines {
+		if e.open != nil {
+			list = append(list, bench.Engine{Name: e.name, Open: func(dir string) (ballast.Store, error) {
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					return nil, err
+				}
+				return e.openIn(dir)
+			}})
+		}
+	}
+	return list
+}
+
+func runBench(ctx context.Context, s streams, c bench.Config, asJSON bool) error {
+	info, err := os.Stat(c.Dir)
+	if err != nil {
+		return fmt.Errorf("there is no folder to measure in: %w; check the path", err)
+	}
+	if !info.IsDir() {
+		return usagef("%s is a file; give a folder", c.Dir)
+	}
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return err
+	}
+	ctx, ended := interruptible(ctx)
+	defer ended()
+	c.Engines = benchEngines()
+	r := newReading(s, 0, 0)
+	if r.w != nil {
+		c.Progress = func(what string, done float64) {
+			if now := time.Now(); now.Sub(r.shown) > showEvery {
+				r.shown = now
+				r.draw(fmt.Sprintf("measuring: %s, %.0f %%", what, done*maxPercent))
+			}
+		}
+	}
+	report, err := bench.Run(ctx, c)
+	r.finish()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errors.New("the measuring was interrupted; nothing is left of it, start it again")
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(s.out, report)
+	}
+	return writeBench(s.out, report)
+}
+
+// writeBench shows it to people.
+func writeBench(w io.Writer, r *bench.Report) error {
+	t := newTable(w)
+	fmt.Fprintf(t, "folder\t%s\nfile system\t%s on %s, %s free\nmeasured\t%.0f s, seed %d\n", r.Dir, r.FileSystem, r.Device, sizeText(r.FreeBytes), r.Seconds, r.Seed)
+	fmt.Fprintln(t, "\nHOW BYTES BECOME DURABLE\tBYTES\tMEDIAN\tP99\tLONGEST")
+	for _, way := range r.Ways {
+		name := way.Extents + ", " + way.Sync
+		if way.Failed != "" {
+			fmt.Fprintf(t, "%s\t%s\tfailed: %s\n", name, sizeText(int64(way.Bytes)), way.Failed)
+			continue
+		}
+		note := ""
+		if way.Fastest {
+			note = "\tthe limit"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s\n", name, sizeText(int64(way.Bytes)), bench.Micros(way.Median), bench.Micros(way.P99), bench.Micros(way.Max), note)
+	}
+	for _, load := range r.Workloads {
+		fmt.Fprintf(t, "\n%s\tCALLS\tMEDIAN\tP99\tLONGEST\tOF THE LIMIT\n", load.Title())
+		for _, x := range load.Results {
+			if x.Failed != "" {
+				fmt.Fprintf(t, "%s\tfailed: %s\n", x.Engine, x.Failed)
+				continue
+			}
+			over := ""
+			if x.OverLimit > 0 {
+				over = fmt.Sprintf("\t%.2f", x.OverLimit)
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s\n", x.Engine, demo.Thousands(x.Samples), bench.Micros(x.Median), bench.Micros(x.P99), bench.Micros(x.Max), over)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, a := range r.Advice {
+		mark := "ok  "
+		if a.Bad {
+			mark = "mind"
+		}
+		if _, err := fmt.Fprintf(w, "%s  %s\n", mark, a.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast/wal"
+)
+
+const compactLong = `Gives space of a store back to the disk. Nobody may have it open: stop the peer first. The store is the
+same before and after, also when this ends in the middle.
+
+  bolt    the file is written anew without the pages that bbolt keeps for later, compared with the old
+          one key by key, and put in its place; that takes space for both files
+  badger  deleted entries are dropped from the tables, and value log files of which a twentieth or more
+          is garbage are written anew
+  wal     what is reserved for writes to come: the segment that is prepared, and the zeros ahead in the
+          newest one. A wal gives deleted entries back by itself, a whole segment at a time; which
+          entries keep which segment is told. The log reserves space again when it is opened
+
+To have a log take less for good, let raft take snapshots more often and keep fewer entries behind
+them, or give a wal smaller segments. A directory of raft-wal is only read here.
+
+With --json it is one object: store, engine, before_bytes and after_bytes on the disk, and of a wal
+kept: segment, first_index, last_index, live_entries, live_bytes and disk_bytes.
+
+` + exitHelp
+
+const compactExample = `  ballast compact bolt:/var/lib/app/raft.db
+  ballast compact --json /var/lib/app/raft | jq '.before_bytes - .after_bytes'`
+
+func newCompact(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "compact STORE",
+		Short:   "Give space of a store back that is not in use",
+		Long:    compactLong,
+		Example: compactExample,
+		Args:    storeArgs,
+		RunE:    func(cmd *cobra.Command, args []string) error { return runCompact(cmd.Context(), s, args[0], asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	return cmd
+}
+
+// compaction is what `ballast compact --json` prints.
+type compaction struct {
+	Store  string      `json:"store"`
+	Engine string      `json:"engine"`
+	Before int64       `json:"before_bytes"` // on the disk
+	After  int64       `json:"after_bytes"`
+	Kept   []keptEntry `json:"kept,omitempty"` // the segments of a wal with live entries
+}
+
+// keptEntry is a segment of a wal and the entries for which it stays.
+type keptEntry struct {
+	Segment   uint64 `json:"segment"`
+	First     uint64 `json:"first_index"`
+	Last      uint64 `json:"last_index"`
+	Live      int64  `json:"live_entries"`
+	LiveBytes int64  `json:"live_bytes"` // estimated
+	DiskBytes int64  `json:"disk_bytes"`
+}
+
+func runCompact(ctx context.Context, s streams, name string, asJSON bool) error {
+	at, err := findStore(name)
+	if err != nil {
+		return err
+	}
+	if err := at.checkWritable(); err != nil {
+		return err
+	}
+	c := compaction{Store: at.String(), Engine: at.engine.name}
+	if c.Before, err = at.diskBytes(); err != nil {
+		return err
+	}
+	ctx, ended := interruptible(ctx)
+	defer ended()
+	done := working(s, "compacting "+c.Store)
+	err = errors.Join(at.engine.compact(ctx, at.path), keepOwner(at.path))
+	done()
+	if err != nil {
+		return err
+	}
+	if c.After, err = at.diskBytes(); err != nil {
+		return err
+	}
+	if c.Kept, err = at.kept(); err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(s.out, c)
+	}
+	return c.write(s.out)
+}
+
+// kept returns the segments of a wal with live entries, nothing for another store.
+func (p place) kept() (list []keptEntry, err error) {
+	src, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	defer closing(src, &err)
+	log, ok := src.readStore.(*wal.Store)
+	if !ok {
+		return nil, nil
+	}
+	segments, err := log.Segments()
+	for _, seg := range segments {
+		if seg.Live > 0 {
+			list = append(list, keptEntry{seg.Number, seg.FirstIndex, seg.LastIndex, seg.Live, seg.LiveBytes, seg.DiskBytes})
+		}
+	}
+	return list, err
+}
+
+// write shows it to people.
+func (c *compaction) write(w io.Writer) error {
+	t := newTable(w)
+	fmt.Fprintf(t, "store\t%s\nbefore\t%s on the disk\nafter\t%s on the disk\n", c.Store, sizeText(c.Before), sizeText(c.After))
+	if gain := c.Before - c.After; gain > 0 {
+		fmt.Fprintf(t, "given back\t%s\n", sizeText(gain))
+	} else {
+		fmt.Fprintf(t, "given back\tnothing\n")
+	}
+	for _, k := range c.Kept {
+		fmt.Fprintf(t, "segment %d\t%s for %s\n", k.Segment, sizeText(k.DiskBytes), k.text())
+	}
+	return t.Flush()
+}
+
+func (k keptEntry) text() string {
+	entries := "entries " + indexRange{k.First, k.Last}.String()
+	if k.First == k.Last {
+		entries = fmt.Sprintf("entry %d", k.First)
+	}
+	return fmt.Sprintf("%s, about %s", entries, sizeText(k.LiveBytes))
+}
