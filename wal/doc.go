@@ -46,5 +46,6 @@
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds
 //	readonly.go                   reading a log that somebody else writes
-//	inspect.go                    what tools ask about the files
+//	inspect.go backup.go          what tools ask about the files, and a copy of them
+//	salvage*.go                   what can be read of a damaged directory
 package wal

@@ -27,7 +27,9 @@ type cursor struct {
 const maxUnread = 1000
 
 // unreadable reports whether an error is the disk's, which has lost what it should read.
-func unreadable(err error) bool { return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG) }
+func unreadable(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG)
+}
 
 func (s *source) cursor(from, to uint64) *cursor {
 	return &cursor{src: s, next: max(from, 1), to: to, done: to == 0}

@@ -54,6 +54,13 @@ func (r *reading) at(next uint64) {
 
 // look is at for what does not come entry by entry.
 func (r *reading) look(next uint64) {
+	if r.w != nil {
+		r.say(r.text(next))
+	}
+}
+
+// say shows a text, when it is time for that.
+func (r *reading) say(text string) {
 	if r.w == nil {
 		return
 	}
@@ -62,7 +69,7 @@ func (r *reading) look(next uint64) {
 		return
 	}
 	r.shown = now
-	r.draw(r.text(next))
+	r.draw(text)
 }
 
 func (r *reading) text(next uint64) string {
