@@ -48,4 +48,6 @@
 //	readonly.go                   reading a log that somebody else writes
 //	inspect.go                    what tools ask about the files
 //	compact.go                    giving back what is reserved for writes to come
+//	inspect.go backup.go          what tools ask about the files, and a copy of them
+//	salvage*.go                   what can be read of a damaged directory
 package wal

@@ -55,7 +55,7 @@ func (s *Salvaged) Close() error {
 // newest one cannot be read, and takes what the disk does not read for damaged.
 //
 // The stores are read-only. The error matches [ballast.ErrUnknownVersion] for a newer format, [ballast.ErrForeign] for another
-// store's directory, fs.ErrNotExist for one without a log, and [ballast.ErrCorrupt] when nothing can be read.
+// store's directory, fs.ErrNotExist for one without a log, and [ballast.ErrCorrupt] when nothing can be read. A log of several raft groups is refused.
 func Salvage(dir string, opts *Options) (*Salvaged, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *salvager) store(p *pass, o Options) *Store {
 func (p *pass) onlyOneGroup(dir string) error {
 	for id, g := range p.groups {
 		if id != 0 && (len(g.runs) > 0 || len(g.stable) > 0) {
-			return fmt.Errorf("wal: %w: %s holds several raft groups; use a newer release", ballast.ErrUnknownVersion, dir)
+			return fmt.Errorf("wal: %s holds several raft groups, and this release would drop all but one; use a newer one", dir)
 		}
 	}
 	return nil

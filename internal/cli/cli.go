@@ -43,6 +43,9 @@
 //	diff.go      ballast diff
 //	compact.go   ballast compact
 //	bench.go     ballast bench
+//	repair.go    ballast repair: repairplan.go finds out what is kept, repairwrite.go does it
+//	backup.go    ballast backup
+//	build.go     making a store of another one, and checking it
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
@@ -174,6 +177,7 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
+	root.AddCommand(newRepair(s), newBackup(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion(s), newDocs())
 	complete(root)
 	root.InitDefaultCompletionCmd()

@@ -15,6 +15,9 @@ import (
 const asCommand = "BALLAST_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(asWriter); dir != "" {
+		os.Exit(runWriter(dir, os.Stderr))
+	}
 	if os.Getenv(asCommand) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}

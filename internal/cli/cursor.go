@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -17,6 +18,17 @@ type cursor struct {
 	next uint64 // where it goes on
 	to   uint64 // the last index of interest
 	done bool
+
+	unread int // entries, one behind the other, that the disk did not read
+}
+
+// maxUnread is how many entries that the disk does not read are passed over, one behind the other: a disk that is dead takes seconds
+// for each.
+const maxUnread = 1000
+
+// unreadable reports whether an error is the disk's, which has lost what it should read.
+func unreadable(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG)
 }
 
 func (s *source) cursor(from, to uint64) *cursor {
@@ -24,7 +36,7 @@ func (s *source) cursor(from, to uint64) *cursor {
 }
 
 // step returns the next entry, which is the caller's. It returns io.EOF behind the last one, and a *ballast.CorruptionError for
-// an entry that is damaged; then the next step goes on behind it. After any other error the cursor is at its end.
+// an entry that is damaged or that the disk does not read; then the next step goes on behind it. After any other error the cursor is at its end.
 func (c *cursor) step() (*raft.Log, error) {
 	for !c.done {
 		index, err := c.src.NextIndex(c.next)
@@ -62,11 +74,15 @@ func (c *cursor) read(index uint64) (*raft.Log, error) {
 		return nil, damage
 	case errors.Is(err, raft.ErrLogNotFound):
 		return nil, c.missing(index)
+	case unreadable(err) && c.unread < maxUnread:
+		c.unread++
+		return nil, &ballast.CorruptionError{Path: c.src.path, Offset: -1, Index: index, Err: err}
 	case err != nil:
 		return nil, fmt.Errorf("reading entry %d: %w", index, err)
 	case log.Index != index:
 		return nil, &ballast.CorruptionError{Path: c.src.path, Offset: -1, Index: index, Err: fmt.Errorf("it comes back as entry %d", log.Index)}
 	}
+	c.unread = 0
 	return log, nil
 }
 

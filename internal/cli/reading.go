@@ -22,6 +22,7 @@ const (
 // reading shows on a terminal how far a long scan is, in one line on standard error that goes away at the end.
 type reading struct {
 	w     io.Writer // nil when it is no terminal
+	what  string    // is done
 	from  uint64
 	to    uint64
 	begun time.Time
@@ -32,7 +33,7 @@ type reading struct {
 
 // newReading is for a scan between two indexes. Where the entries themselves go to the terminal there is nothing to show.
 func newReading(s streams, from, to uint64) *reading {
-	r := &reading{from: from, to: to, begun: time.Now()}
+	r := &reading{what: "reading", from: from, to: to, begun: time.Now()}
 	if isTerminal(s.err) {
 		r.w = s.err
 	}
@@ -46,7 +47,21 @@ func isTerminal(w io.Writer) bool {
 
 // at says that everything before an index was read.
 func (r *reading) at(next uint64) {
-	if r.steps++; r.w == nil || r.steps%lookEvery != 0 {
+	if r.steps++; r.steps%lookEvery == 0 {
+		r.look(next)
+	}
+}
+
+// look is at for what does not come entry by entry.
+func (r *reading) look(next uint64) {
+	if r.w != nil {
+		r.say(r.text(next))
+	}
+}
+
+// say shows a text, when it is time for that.
+func (r *reading) say(text string) {
+	if r.w == nil {
 		return
 	}
 	now := time.Now()
@@ -54,7 +69,7 @@ func (r *reading) at(next uint64) {
 		return
 	}
 	r.shown = now
-	r.draw(r.text(next))
+	r.draw(text)
 }
 
 func (r *reading) text(next uint64) string {
@@ -62,7 +77,7 @@ func (r *reading) text(next uint64) string {
 	if r.to > r.from && next < r.to {
 		percent = uint64(float64(next-r.from) / float64(r.to-r.from) * maxPercent)
 	}
-	return fmt.Sprintf("reading: entry %s of %s, %d %%", demo.Thousands(next), demo.Thousands(r.to), percent)
+	return fmt.Sprintf("%s: entry %s of %s, %d %%", r.what, demo.Thousands(next), demo.Thousands(r.to), percent)
 }
 
 // working shows on a terminal for how long something is going on whose progress is not known. The function that it returns ends that.

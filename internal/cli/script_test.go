@@ -30,6 +30,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus,
 			"flip":   cmdFlip,
+			"zero":   cmdZero,
+			"cut":    cmdCut,
 			"newer":  cmdNewer,
 			"masked": cmdMasked,
 		},
@@ -53,23 +55,61 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFlip flips a bit of a file, at an offset or in the first byte of the last place where it holds a text: flip wal/0000000000000001.wal 8200
+// cmdFlip flips a bit of a file, at an offset, or in the first byte of the last place where it holds a text or so many bytes
+// before it: flip wal/0000000000000001.wal 'entry 7;' -56
 func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: flip file offset|text")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: flip file offset|text [distance]")
 	}
 	path := ts.MkAbs(args[0])
 	data, err := os.ReadFile(path)
 	ts.Check(err)
-	at, err := strconv.Atoi(args[1])
-	if err != nil {
-		at = bytes.LastIndex(data, []byte(args[1]))
-	}
-	if at < 0 || at >= len(data) {
-		ts.Fatalf("%s has no %s", args[0], args[1])
+	at := offsetOf(ts, data, args[1])
+	if len(args) == 3 {
+		distance, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		at += distance
 	}
 	data[at] ^= 1
 	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// offsetOf takes an offset, or a text that data holds.
+func offsetOf(ts *testscript.TestScript, data []byte, text string) int {
+	at, err := strconv.Atoi(text)
+	if err != nil {
+		at = bytes.LastIndex(data, []byte(text))
+		for at >= len(text) && bytes.HasPrefix(data[at-len(text):], []byte(text)) {
+			at -= len(text) // to the first of those that follow one another
+		}
+	}
+	if at < 0 || at >= len(data) {
+		ts.Fatalf("there is no %s", text)
+	}
+	return at
+}
+
+// cmdZero makes all of a file zeros from a place on: zero wal/0000000000000001.wal 'entry 7;'
+func cmdZero(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: zero file offset|text")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	clear(data[offsetOf(ts, data, args[1]):])
+	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// cmdCut cuts a file off: cut wal/0000000000000001.wal 'entry 7;'
+func cmdCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut file offset|text")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, int64(offsetOf(ts, data, args[1]))))
 }
 
 // cmdNewer gives a segment the format version that follows, with the right checksum: newer wal/0000000000000001.wal
@@ -85,15 +125,19 @@ func cmdNewer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, data, 0o600))
 }
 
+// quarantined is the time in the name of what a repair has put aside.
+var quarantined = regexp.MustCompile(`quarantine-[0-9TZ]+`)
+
 // sizes are what depends on the file system.
 var sizes = regexp.MustCompile(`(on disk +)[0-9.]+ [KM]?i?B|("disk_bytes":)[0-9]+`)
 
-// cmdMasked writes what the last command has printed, without sizes on the disk, into a file.
+// cmdMasked writes what the last command has printed, without sizes on the disk and the time of a repair, into a file.
 func cmdMasked(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: masked file")
 	}
 	text := sizes.ReplaceAllString(ts.ReadFile("stdout"), "${1}${2}0")
+	text = quarantined.ReplaceAllString(text, "quarantine-20260102T030405Z")
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
@@ -111,6 +155,9 @@ func TestReadOnly(t *testing.T) {
 		}
 		if engine == "wal" {
 			commands = append(commands, []string{"segments", at}, []string{"dump", "--follow", "--limit", "3", at})
+		}
+		if path == "cluster" || engine == "bolt" || engine == "badger" {
+			commands = append(commands, []string{"repair", at})
 		}
 		before := snapshot(t, filepath.Join(dir, path))
 		for _, args := range commands {

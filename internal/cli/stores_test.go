@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -26,12 +28,14 @@ import (
 //	              entries 3 to 9 of it; all, and from 5 on of other terms; all but 6; all, and 8 with other data
 //	foreign.db    a bbolt file of another program
 //	wal cut       logs of the first format, closed and as a power cut left it, of several segments, with gaps
+//	peer killed   a wal of four segments, closed and not closed: see writePeer
 //	raft.db raft-v1.db badger raftwal
 //	              the directories that raft-boltdb, raft-badger and raft-wal wrote, see internal/fixture
 func writeStores(t testing.TB, dir string) {
 	t.Helper()
 	writeCluster(t, filepath.Join(dir, "cluster"), filepath.Join(dir, "cluster.db"))
 	writeVariants(t, dir)
+	writePeer(t, filepath.Join(dir, "peer"), filepath.Join(dir, "killed"))
 	for name, from := range map[string]string{"wal": "closed", "cut": "cut"} {
 		unpackWal(t, filepath.Join("../../wal/testdata/v1", from), filepath.Join(dir, name))
 	}
@@ -141,4 +145,60 @@ func writeCluster(t testing.TB, dir, file string) {
 	must(t, err)
 	must(t, db.Close())
 	must(t, log.Close())
+}
+
+// peerEntry is one of a peer whose log goes over several segments: entry 57 begins with the text "entry 57;".
+func peerEntry(index uint64) *raft.Log {
+	text := fmt.Sprintf("entry %d;", index)
+	return &raft.Log{
+		Index: index, Term: peerTerm(index), Type: raft.LogCommand, Data: bytes.Repeat([]byte(text), 24<<10/len(text)),
+		AppendedAt: time.Date(2026, 1, 2, 3, 4, 5, int(index), time.UTC),
+	}
+}
+
+func peerTerm(index uint64) uint64 {
+	if index > 126 {
+		return 5
+	}
+	return 1 + index/40
+}
+
+// writePeer writes a log of 130 entries, of which the first ten were deleted, in four segments: as it is when it was closed, and as
+// a killed process leaves it.
+func writePeer(t testing.TB, closed, killed string) {
+	t.Helper()
+	log, err := wal.Open(closed, &wal.Options{SegmentBytes: 1 << 20})
+	must(t, err)
+	for index := uint64(1); index <= 130; index += 2 {
+		if term := peerTerm(index); index == 1 || term != peerTerm(index-2) {
+			must(t, log.SetUint64([]byte("CurrentTerm"), term))
+			must(t, log.SetUint64([]byte("LastVoteTerm"), term))
+			must(t, log.Set([]byte("LastVoteCand"), fmt.Appendf(nil, "127.0.0.1:700%d", term)))
+		}
+		must(t, log.StageCommitIndex(index-1))
+		must(t, log.StoreLogs([]*raft.Log{peerEntry(index), peerEntry(index + 1)}))
+	}
+	must(t, log.DeleteRange(1, 10))
+	waitSealed(t, closed)
+	must(t, os.CopyFS(killed, os.DirFS(closed)))
+	must(t, log.Close())
+}
+
+// waitSealed waits until the older segments have their index, which is made in the background.
+func waitSealed(t testing.TB, dir string) {
+	t.Helper()
+	const state, sealed = 4096 + 4, 3 // docs/FORMAT.md, marker
+	for range 10_000 {
+		ready := true
+		for number := 1; number <= 3; number++ {
+			data, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%016x.wal", number)))
+			must(t, err)
+			ready = ready && data[state] == sealed
+		}
+		if ready {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("the segments are not sealed")
 }

@@ -62,6 +62,7 @@ type verdict struct {
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out: cut off by a crash, or damaged.
 	Dropped *damageJSON `json:"dropped,omitempty"`
 
+	repair *repairPlan // of a wal that does not open
 	engine engine
 	before position     // the entry that was read last; index 0 for none
 	last   uint64       // index of the last one, damaged or not
@@ -104,8 +105,10 @@ func runVerify(s streams, name string, asJSON bool) error {
 func (v *verdict) examine(s streams, at place) (err error) {
 	src, err := at.open()
 	if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
-		v.Damaged = append(v.Damaged, newDamageJSON(damage))
-		return nil
+		return v.examineWreck(s, at, newDamageJSON(damage))
+	}
+	if unreadable(err) {
+		return v.examineWreck(s, at, damageJSON{File: at.path, Cause: oneLine(err)})
 	}
 	if err != nil {
 		return err
@@ -119,6 +122,24 @@ func (v *verdict) examine(s streams, at place) (err error) {
 		return err
 	}
 	return src.scan(newReading(s, v.FirstIndex, v.LastIndex), v.FirstIndex, v.LastIndex, v.entry, v.damage)
+}
+
+// examineWreck looks at a store that does not open. Of a wal it finds all that is damaged, and what could be kept.
+func (v *verdict) examineWreck(s streams, at place, damage damageJSON) error {
+	v.Damaged = append(v.Damaged, damage)
+	if at.engine.name != "wal" {
+		return nil
+	}
+	p, err := newRepairPlan(s, at, repairFlags{})
+	if err != nil {
+		return nil // what opening says is all there is to say
+	}
+	defer p.wreck.close() // it was only read from
+	if len(p.Damaged) > 0 {
+		v.Damaged = p.Damaged
+	}
+	v.repair = p
+	return nil
 }
 
 // examineState reads what is no entry.
@@ -194,7 +215,7 @@ const maxDamage = 50
 // write shows it to people.
 func (v *verdict) write(w io.Writer) error {
 	lines := []string{fmt.Sprintf("%s: %s", v.Store, v.summary())}
-	lines = append(lines, atMost(maxDamage, v.damageLines())...)
+	lines = append(lines, atMost(maxDamage, damageLines(v.Damaged))...)
 	lines = append(lines, atMost(maxDamage, v.fallLines())...)
 	if len(v.Gaps) > 0 {
 		lines = append(lines, fmt.Sprintf("gaps: no entries %s; raft leaves a gap when it installs a snapshot", rangesText(v.Gaps)))
@@ -216,11 +237,11 @@ func atMost(n int, lines []string) []string {
 }
 
 // damageLines has one line for entries that follow one another and are damaged by the same.
-func (v *verdict) damageLines() (lines []string) {
-	for i := 0; i < len(v.Damaged); {
-		d := v.Damaged[i]
+func damageLines(damaged []damageJSON) (lines []string) {
+	for i := 0; i < len(damaged); {
+		d := damaged[i]
 		last := d.Index
-		for i++; d.Index != 0 && i < len(v.Damaged) && v.Damaged[i].sameCause(d) && v.Damaged[i].Index == last+1; i++ {
+		for i++; d.Index != 0 && i < len(damaged) && damaged[i].sameCause(d) && damaged[i].Index == last+1; i++ {
 			last++
 		}
 		what := ""
@@ -265,6 +286,17 @@ func (v *verdict) meaning() (lines []string) {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if v.OK && v.engine.blind != "" {
 		add("note: %s", v.engine.blind)
+	}
+	if v.repair != nil {
+		add("what it means: a peer cannot start with this store")
+		add("can be kept: %s", v.repair.keptText())
+		lines = append(lines, v.repair.lossLines()...)
+		if v.repair.Loses {
+			add("what to do: %s; `ballast repair %s` says what else there is", startAnew, v.Store)
+		} else {
+			add("what to do: `ballast repair --write %s`, with which nothing is lost", v.Store)
+		}
+		return lines
 	}
 	if !v.Opens {
 		add("lost: all of it for this peer, as long as the damage is there: a peer cannot start with this store")

@@ -57,7 +57,10 @@ func Begin(dst string) (*Site, error) {
 
 // Beside is Begin for what will take the place of something at dst: [Site.Swap] instead of [Site.Commit].
 func Beside(dst string) (*Site, error) {
-	dst = filepath.Clean(dst)
+	dst, err := filepath.Abs(dst) // its name, when it is the working directory
+	if err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+siteSuffix)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/raft-ballast/ballast/wal"
+)
+
+// damagedPeer puts a damaged log into a folder of its own, and returns its path and what is in it.
+func damagedPeer(t *testing.T) (path string, content files) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "peer")
+	writePeer(t, path, filepath.Join(t.TempDir(), "killed"))
+	segment := filepath.Join(path, "0000000000000003.wal")
+	data, err := os.ReadFile(segment)
+	must(t, err)
+	data[bytes.Index(data, []byte("entry 100;"))] ^= 1
+	must(t, os.WriteFile(segment, data, 0o600))
+	return path, snapshot(t, path)
+}
+
+// A store that is in use is not repaired.
+func TestRepairLocked(t *testing.T) {
+	path, _ := damagedPeer(t)
+	log, err := wal.Open(path, nil)
+	must(t, err)
+	status, _, stderr := runBallast("repair", "--write", "--accept-loss", "wal:"+path)
+	if status != ExitFailure || !strings.Contains(stderr, "another store has it open") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	must(t, log.Close())
+}
+
+// What a repair writes has the owner and the mode of what was there, and all of that is still there.
+func TestRepairKeeps(t *testing.T) {
+	path, before := damagedPeer(t)
+	must(t, os.Chmod(path, 0o750))
+	for _, name := range []string{"0000000000000001.wal", "0000000000000002.wal", "0000000000000003.wal"} {
+		must(t, os.Chmod(filepath.Join(path, name), 0o640))
+	}
+	before = snapshot(t, path)
+	if status, _, stderr := runBallast("repair", "--write", "--accept-loss", path); status != 0 {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	quarantined, err := filepath.Glob(path + ".quarantine-*")
+	must(t, err)
+	if len(quarantined) != 1 {
+		t.Fatalf("%q", quarantined)
+	}
+	after := files{}
+	for name, what := range snapshot(t, quarantined[0]) {
+		after[strings.Replace(name, quarantined[0], path, 1)] = what
+	}
+	before.compare(t, []string{"repair"}, after)
+	for name, mode := range map[string]os.FileMode{"": os.ModeDir | 0o750, "0000000000000001.wal": 0o640} {
+		info, err := os.Stat(filepath.Join(path, name))
+		must(t, err)
+		if info.Mode() != mode {
+			t.Errorf("%s has mode %v, want %v", info.Name(), info.Mode(), mode)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Dir(path) + "/.*"); err != nil || len(left) > 0 {
+		t.Errorf("%q is left, %v", left, err)
+	}
+}
+
+// A repair that is killed at any moment leaves the old store in its place, or the new one, and never loses a byte of the old one.
+func TestRepairKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	exe, err := os.Executable()
+	must(t, err)
+	old, repaired := 0, 0
+	for round := range 20 {
+		path, before := damagedPeer(t)
+		cmd := exec.Command(exe, "repair", "--write", "--accept-loss", path)
+		must(t, cmd.Start())
+		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond)
+		_ = cmd.Process.Kill() // it may be over
+		_ = cmd.Wait()
+		status, stdout, stderr := runBallast("verify", "wal:"+path)
+		switch status {
+		case ExitCorrupt:
+			old++
+			before.compare(t, []string{"a repair that was killed"}, snapshot(t, path))
+		case 0:
+			repaired++
+			if !strings.Contains(stdout, "good, 89 entries from 11 to 99 read") || !hasAll(t, path, before) {
+				t.Errorf("seed %d, round %d: %s", seed, round, stdout)
+			}
+		default:
+			t.Errorf("seed %d, round %d: status %d, %s", seed, round, status, stderr)
+		}
+		// The next one does what is left to do.
+		runBallast("repair", "--write", "--accept-loss", "wal:"+path)
+		if status, stdout, _ := runBallast("verify", filepath.Dir(path)); status != 0 {
+			t.Errorf("seed %d, round %d: afterwards %s", seed, round, stdout)
+		}
+	}
+	t.Logf("seed %d: the old store %d times, the new one %d times", seed, old, repaired)
+}
+
+// hasAll reports whether a folder that was put aside has all that was there before.
+func hasAll(t *testing.T, path string, before files) bool {
+	quarantined, err := filepath.Glob(path + ".quarantine-*")
+	must(t, err)
+	for _, dir := range quarantined {
+		same := true
+		now := snapshot(t, dir)
+		for name, what := range before {
+			same = same && now[strings.Replace(name, path, dir, 1)] == what
+		}
+		if same {
+			return true
+		}
+	}
+	return false
+}

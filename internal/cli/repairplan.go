@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/wal"
+)
+
+// wreck is a damaged store, as far as it can be read.
+type wreck struct {
+	log   *source // before the first call that is missing
+	later *source // behind the last one; nil when none is missing
+
+	stable       map[string][]byte
+	stableUnsure bool // one may have been set that cannot be read
+	stale        []string
+	reached      uint64 // the highest index that is seen to have been stored
+	damaged      []damageJSON
+	close        func() error
+}
+
+// openWreck reads what can be read. The error is a *ballast.CorruptionError when that is nothing.
+func (p place) openWreck() (*wreck, error) {
+	if p.engine.name == "wal" {
+		return p.salvage()
+	}
+	src, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	w := &wreck{log: src, stable: make(map[string][]byte), close: src.Close}
+	if _, bolt := src.readStore.(*boltstore.Store); bolt {
+		// bbolt goes on with the page before, and that may be older than what was acknowledged.
+		if damage, ok := errors.AsType[*ballast.CorruptionError](checkBoltMeta(p.path)); ok {
+			w.damaged, w.stableUnsure = append(w.damaged, newDamageJSON(damage)), true
+		}
+	}
+	return w, errors.Join(w.readStable(src), w.readReached(src))
+}
+
+func (p place) salvage() (*wreck, error) {
+	found, err := wal.Salvage(p.path, nil)
+	if err != nil {
+		return nil, err
+	}
+	w := &wreck{
+		log: &source{p, found.Log}, stable: found.Stable, stableUnsure: found.StableUnsure, stale: found.Stale,
+		reached: found.Reached, close: found.Close,
+	}
+	if found.Missing() {
+		w.later = &source{p, found.Later}
+	}
+	for _, d := range found.Damage {
+		w.damaged = append(w.damaged, newDamageJSON(d))
+	}
+	return w, w.readReached(w.log)
+}
+
+func (w *wreck) readReached(src *source) error {
+	last, err := src.LastIndex()
+	w.reached = max(w.reached, last)
+	return err
+}
+
+// readStable takes the values that can be read. One that cannot is unsure.
+func (w *wreck) readStable(src *source) error {
+	keys, err := src.StableKeys()
+	if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
+		w.damaged, w.stableUnsure = append(w.damaged, newDamageJSON(damage)), true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		value, err := src.Get(key)
+		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		switch {
+		case corrupt:
+			w.damaged, w.stableUnsure = append(w.damaged, newDamageJSON(damage)), true
+			w.stale = append(w.stale, string(key))
+		case err == nil:
+			w.stable[string(key)] = value
+		case !errors.Is(err, ballast.ErrKeyNotFound):
+			return err
+		}
+	}
+	return nil
+}
+
+// scanned is what a log holds, entry by entry.
+type scanned struct {
+	src     *source
+	first   uint64
+	last    uint64
+	good    []indexRange // entries that can be read; gaps in the log part them too
+	bad     []indexRange // that cannot
+	damaged []damageJSON
+}
+
+func (src *source) scanAll(s streams) (*scanned, error) {
+	out := &scanned{src: src}
+	var err error
+	if out.first, out.last, err = src.bounds(); err != nil {
+		return nil, err
+	}
+	return out, src.scan(newReading(s, out.first, out.last), out.first, out.last, func(log *raft.Log) error {
+		out.good = addIndex(out.good, log.Index)
+		return nil
+	}, func(e *ballast.CorruptionError) error {
+		out.damaged = append(out.damaged, newDamageJSON(e))
+		if e.Index == 0 {
+			return fmt.Errorf("where the next entry is cannot be read: %w", e)
+		}
+		out.bad = addIndex(out.bad, e.Index)
+		return nil
+	})
+}
+
+// within returns the good entries from one index to another.
+func (c *scanned) within(from, to uint64) (out []indexRange) {
+	for _, r := range c.good {
+		if r.To >= from && r.From <= to {
+			out = append(out, indexRange{max(r.From, from), min(r.To, to)})
+		}
+	}
+	return out
+}
+
+// prefix returns the last index before the first damaged entry.
+func (c *scanned) prefix() uint64 {
+	if len(c.bad) == 0 {
+		return c.last
+	}
+	return c.bad[0].From - 1
+}
+
+// around returns the good piece that goes on where a snapshot ends: from behind the last damaged entry that the snapshot covers, up
+// to before the first one that it does not.
+func (c *scanned) around(snapshot uint64) (from, to uint64) {
+	from, to = 1, uint64(math.MaxUint64)
+	for _, r := range c.bad {
+		if r.From > snapshot {
+			return from, r.From - 1
+		}
+		if from = r.To + 1; r.To > snapshot {
+			return snapshot + 1, snapshot // what is damaged goes on behind the snapshot
+		}
+	}
+	return from, to
+}
+
+// view is the part of a store that is kept, as a store to be copied from.
+type view struct {
+	readStore
+	from, to uint64
+	stable   map[string][]byte
+}
+
+// FirstIndex implements raft.LogStore.
+func (v *view) FirstIndex() (uint64, error) { return v.NextIndex(v.from) }
+
+// LastIndex implements raft.LogStore.
+func (v *view) LastIndex() (uint64, error) {
+	first, err := v.FirstIndex()
+	if err != nil || first == 0 {
+		return 0, err
+	}
+	last, err := v.readStore.LastIndex()
+	return min(last, v.to), err
+}
+
+// NextIndex implements ballast.Inspector.
+func (v *view) NextIndex(index uint64) (uint64, error) {
+	next, err := v.readStore.NextIndex(max(index, v.from))
+	if next > v.to {
+		next = 0
+	}
+	return next, err
+}
+
+// GetCommitIndex implements ballast.CommitTracker.
+func (v *view) GetCommitIndex() (uint64, error) {
+	commit, err := v.readStore.GetCommitIndex()
+	if err != nil {
+		return 0, err
+	}
+	last, err := v.LastIndex()
+	return min(commit, last), err
+}
+
+// StableKeys implements ballast.Inspector.
+func (v *view) StableKeys() (keys [][]byte, err error) {
+	for _, key := range slices.Sorted(maps.Keys(v.stable)) {
+		keys = append(keys, []byte(key))
+	}
+	return keys, nil
+}
+
+// Get implements raft.StableStore.
+func (v *view) Get(key []byte) ([]byte, error) {
+	value, ok := v.stable[string(key)]
+	if !ok {
+		return nil, ballast.ErrKeyNotFound
+	}
+	return value, nil
+}
+
+// GetUint64 implements raft.StableStore.
+func (v *view) GetUint64(key []byte) (uint64, error) {
+	value, err := v.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, ballast.ErrNotUint64
+	}
+	return binary.BigEndian.Uint64(value), nil
+}

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/raft-ballast/ballast"
+	sites "github.com/raft-ballast/ballast/internal/place"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// realPath follows links, so that the store itself changes places and not a link to it.
+func realPath(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("there is no store: %w; check the path", err)
+	}
+	return real, nil
+}
+
+// lock keeps a peer from starting on a wal while it is repaired. bolt and badger take their own lock when they are read.
+func (p place) lock() (unlock func(), err error) {
+	if kind, err := kindOfDir(p.path); p.engine.name != "wal" || err != nil || kind != "wal" {
+		return func() {}, nil // and whoever opens it says what it is
+	}
+	held, err := vfs.OS.Lock(filepath.Join(p.path, "LOCK"))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, &ballast.LockedError{Path: p.path, Err: err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", p, err)
+	}
+	return func() { _ = held.Close() }, nil // nothing depends on it any more
+}
+
+// now is replaced by tests.
+var now = time.Now
+
+// quarantine is what the old store is called afterwards.
+func (p place) quarantine() string {
+	return p.path + quarantineMark + now().UTC().Format("20060102T150405Z")
+}
+
+// do makes the new store and puts it in the place of the old one.
+func (p *repairPlan) do(s streams) (err error) {
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	site, err := sites.Beside(p.at.path)
+	if err != nil {
+		return err
+	}
+	defer site.Abandon()
+	if err := build(ctx, s, p.at.engine, site.Path, p.source); err != nil {
+		return err
+	}
+	if err := sites.Like(site.Path, p.at.path); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	quarantine := p.at.quarantine()
+	if err := site.Swap(quarantine); err != nil {
+		return err
+	}
+	p.Written, p.Quarantine = true, quarantine
+	return nil
+}
+
+// print shows the plan to people.
+func (p *repairPlan) print(w io.Writer, f repairFlags) error {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if p.OK {
+		add("%s: nothing is damaged, nothing was written", p.Store)
+		_, err := fmt.Fprintln(w, lines[0])
+		return err
+	}
+	add("%s: damaged", p.Store)
+	lines = append(lines, atMost(maxDamage, damageLines(p.Damaged))...)
+	add("kept: %s", p.keptText())
+	lines = append(lines, p.lossLines()...)
+	if p.SnapshotKeeps != nil && f.snapshot == 0 && !p.Written {
+		add("choice: entries %s, behind the damage, are good; when this peer has a snapshot at %d or above, --snapshot with its index keeps them instead",
+			p.SnapshotKeeps, p.SnapshotKeeps.From-1)
+	}
+	switch {
+	case p.Written:
+		add("done: what was there is in %s, nothing of it was changed", p.Quarantine)
+	case f.write:
+		add("nothing was written")
+	case p.Loses:
+		add("nothing was written; the safe way is another one: %s", startAnew)
+	default:
+		add("nothing was written; --write does it")
+	}
+	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
+	return err
+}
+
+func (p *repairPlan) keptText() string {
+	text := "no entries"
+	if k := p.Kept; k.Entries > 0 {
+		text = fmt.Sprintf("%s, %s, commit index %d", countText(k.Entries, "entry", "entries"), indexRange{k.FirstIndex, k.LastIndex}, k.CommitIndex)
+	}
+	var values []string
+	for _, v := range p.Kept.Stable.values {
+		values = append(values, v.label()+" "+v.text())
+	}
+	if len(values) == 0 {
+		return text + "; no stable values"
+	}
+	return text + "; " + strings.Join(values, ", ")
+}
+
+// lossLines say what is not there any more.
+func (p *repairPlan) lossLines() (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	more := ""
+	if p.ComeMore {
+		more = ", and perhaps more behind, which cannot be seen"
+	}
+	switch {
+	case len(p.ComeAgain) > 0:
+		add("must come again from the other peers: %s %s%s", plural(p.ComeAgain, "entry", "entries"), rangesText(p.ComeAgain), more)
+	case p.ComeMore:
+		add("must come again from the other peers: perhaps entries behind %d, which cannot be seen", p.Kept.LastIndex)
+	default:
+		add("must come again from the other peers: nothing")
+	}
+	if !p.StableUnsure {
+		return lines
+	}
+	if len(p.StableStale) > 0 {
+		add("votes: %s may be older than what this peer has promised", strings.Join(quoteKeys(p.StableStale), ", "))
+	} else {
+		add("votes: a stable value may be missing, or older than what this peer has promised")
+	}
+	return lines
+}
+
+func quoteKeys(keys []string) (out []string) {
+	for _, key := range keys {
+		out = append(out, stableValue{key: key}.label())
+	}
+	return out
+}
