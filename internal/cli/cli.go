@@ -15,7 +15,7 @@
 //	 3  [ExitDiffer]: what was compared differs
 //	64  [ExitUsage]: the command line was wrong, and nothing was done
 //
-// Subcommands that look into a store never write to it. A wal they read without a lock, also while a peer writes it; bolt,
+// Subcommands that look into a store never write to it, nor does the one that copies it to another engine. A wal they read without a lock, also while a peer writes it; bolt,
 // badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.
 //
 // # Layout
@@ -38,6 +38,7 @@
 //	stable.go    ballast stable list, ballast stable get
 //	verify.go    ballast verify
 //	diff.go      ballast diff
+//	migrate.go   ballast migrate
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
@@ -163,6 +164,7 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s))
+	root.AddCommand(newMigrate(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
 	return root
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/move"
 )
 
 // What the files of the stores are called. A segment of ours has its number for a name, one of raft-wal's has its first index
@@ -58,7 +59,21 @@ func recognise(path string) (place, error) {
 	case unread != nil:
 		return place{}, fmt.Errorf("%s holds no store that can be seen: %w", path, unread)
 	}
+	if left := leftIn(path); left != "" {
+		return place{}, fmt.Errorf("%s holds no store, but %s of a migration that did not end; go on with that, or give %s", path, left, storePrefixes())
+	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
+}
+
+// leftIn returns the name of what a migration has left in a folder, "" for nothing.
+func leftIn(dir string) string {
+	entries, _ := os.ReadDir(dir) // it was listed a moment ago
+	for _, e := range entries {
+		if move.Left(e.Name()) {
+			return e.Name()
+		}
+	}
+	return ""
 }
 
 // placeOf takes the name of an engine that there is.
@@ -115,6 +130,9 @@ func search(dir string, depth int) (found []place, unread error) {
 		return nil, err
 	}
 	for _, e := range entries {
+		if move.Left(e.Name()) { // no peer runs on it
+			continue
+		}
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path) // a data directory may have links to other disks
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 )
 
 // adopt syncs the files of a new store. Owners and modes are not known here; files get those of the folder that they are in.
-func adopt(_, to string) error {
-	return filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
+func adopt(_, to string) (kept bool, err error) {
+	return true, filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}

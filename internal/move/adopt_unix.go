@@ -50,10 +50,16 @@ func ownershipOf(path string) (o ownership, err error) {
 }
 
 // adopt gives a new store the owner and the mode of the old one, and syncs its files. As with cp -p only root gives files away; those of
-// anybody else stay his own.
-func adopt(from, to string) error {
+// anybody else stay his own, and then kept is false.
+func adopt(from, to string) (kept bool, err error) {
 	o, err := ownershipOf(from)
 	if err != nil {
+		return false, err
+	}
+	kept = true
+	give := func(path string, mode fs.FileMode) error {
+		given, err := o.give(path, mode)
+		kept = kept && given
 		return err
 	}
 	var dirs []string
@@ -62,25 +68,28 @@ func adopt(from, to string) error {
 			dirs = append(dirs, path)
 			return err
 		}
-		return o.give(path, o.file)
+		return give(path, o.file)
 	})
 	for i := len(dirs) - 1; err == nil && i >= 0; i-- {
-		err = o.give(dirs[i], o.dirs)
+		err = give(dirs[i], o.dirs)
 	}
-	return err
+	return kept, err
 }
 
-func (o ownership) give(path string, mode fs.FileMode) error {
+// give follows no link: who may write to the folder above must not have root give away what is somewhere else.
+func (o ownership) give(path string, mode fs.FileMode) (given bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
-	if err := f.Chown(o.uid, o.gid); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("giving %s the owner of the old store: %w", path, err)
+	err = f.Chown(o.uid, o.gid)
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return false, fmt.Errorf("giving %s the owner of the old store: %w", path, err)
 	}
+	given = err == nil
 	if err := f.Chmod(mode); err != nil {
-		return fmt.Errorf("giving %s the mode of the old store: %w", path, err)
+		return false, fmt.Errorf("giving %s the mode of the old store: %w", path, err)
 	}
-	return f.Sync()
+	return given, f.Sync()
 }

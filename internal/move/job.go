@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
@@ -82,6 +83,7 @@ type Result struct {
 	FirstIndex  uint64 // 0 when there is no entry
 	LastIndex   uint64
 	CommitIndex uint64
+	OwnerKept   bool   // the new store belongs to whom the old one belongs to
 	Kept        string // the old store's new name; "" where it has its old one
 
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out; nil for none.
@@ -96,7 +98,17 @@ func (j *Job) fs() vfs.FS {
 }
 
 // Copy makes the destination, which must not be there, a copy of the source, which it leaves as it is.
-func (j *Job) Copy(ctx context.Context) (res Result, err error) {
+func (j *Job) Copy(ctx context.Context) (Result, error) {
+	return j.make(ctx, func() error { return j.rename(j.half(), j.Destination) })
+}
+
+// Try does what Copy does, as far as ctx lets it, and leaves nothing. The error is ctx's when that ended before the copy was complete.
+func (j *Job) Try(ctx context.Context) (Result, error) {
+	return j.make(ctx, func() error { return j.remove(j.half()) })
+}
+
+// make builds a copy for a place where there is nothing, and does something with it.
+func (j *Job) make(ctx context.Context, then func() error) (res Result, err error) {
 	defer func() { err = explain(err) }()
 	if err := j.checkPlaces(); err != nil {
 		return res, err
@@ -115,24 +127,7 @@ func (j *Job) Copy(ctx context.Context) (res Result, err error) {
 	if res, err = j.build(ctx); err != nil {
 		return res, err
 	}
-	return res, j.rename(j.half(), j.Destination)
-}
-
-// Try copies until ctx ends and leaves nothing. The error is ctx's when it ended before the copy was complete.
-func (j *Job) Try(ctx context.Context) (res Result, err error) {
-	defer func() { err = explain(err) }()
-	if err := j.checkPlaces(); err != nil {
-		return res, err
-	}
-	unlock, err := j.lock()
-	if err != nil {
-		return res, err
-	}
-	defer unlock()
-	if res, err = j.build(ctx); err != nil {
-		return res, err
-	}
-	return res, j.remove(j.half())
+	return res, then()
 }
 
 func (j *Job) lock() (unlock func(), err error) {
@@ -144,6 +139,9 @@ func (j *Job) lock() (unlock func(), err error) {
 
 // checkPlaces refuses to write one store into the other.
 func (j *Job) checkPlaces() error {
+	if strings.HasSuffix(j.Destination, engine.UnfinishedSuffix) {
+		return fmt.Errorf("%s is a name for what is not finished; give another", j.Destination)
+	}
 	source, destination := Place(j.Source), Place(j.Destination)
 	if source, err := filepath.Abs(source); err == nil {
 		if destination, err := filepath.Abs(destination); err == nil {
@@ -197,7 +195,8 @@ func (j *Job) build(ctx context.Context) (res Result, err error) {
 	if err != nil {
 		return res, err
 	}
-	return res, j.settle()
+	res.OwnerKept, err = j.settle()
+	return res, err
 }
 
 // store opens the half store, does something with it, and closes it.
@@ -235,10 +234,10 @@ func (j *Job) report(src ballast.Source, step Step) *ballast.CopyOptions {
 }
 
 // settle gives the new store the owner and the mode of the old one, and makes all of it durable, its own name included.
-func (j *Job) settle() error {
+func (j *Job) settle() (ownerKept bool, err error) {
 	if j.FS == nil {
-		if err := adopt(j.Source, j.half()); err != nil {
-			return err
+		if ownerKept, err = adopt(j.Source, j.half()); err != nil {
+			return false, err
 		}
 	}
 	kind, _, err := j.look(j.half())
@@ -248,7 +247,7 @@ func (j *Job) settle() error {
 	if err == nil {
 		err = j.fs().SyncDir(filepath.Dir(j.half()))
 	}
-	return err
+	return ownerKept, err
 }
 
 // rename gives something another name, durably.
