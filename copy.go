@@ -92,7 +92,7 @@ type copier struct {
 	gapless    bool      // no index that is asked for is a gap
 	first      uint64    // of the source; 0 when it is empty
 	last       uint64
-	commit     uint64    // of the source; 0 for none
+	commit     uint64 // of the source; 0 for none
 	batch      []*raft.Log
 	batchBytes uint64
 }

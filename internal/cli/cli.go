@@ -39,6 +39,7 @@
 //	verify.go    ballast verify
 //	diff.go      ballast diff
 //	migrate.go   ballast migrate
+//	dryrun.go    ballast migrate --dry-run
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is

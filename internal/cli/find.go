@@ -60,7 +60,7 @@ func recognise(path string) (place, error) {
 		return place{}, fmt.Errorf("%s holds no store that can be seen: %w", path, unread)
 	}
 	if left := leftIn(path); left != "" {
-		return place{}, fmt.Errorf("%s holds no store, but %s of a migration that did not end; go on with that, or give %s", path, left, storePrefixes())
+		return place{}, fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", path, left, storePrefixes())
 	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
 }

@@ -180,7 +180,7 @@ func checkKilled(t *testing.T, from, engine, to string) {
 		return
 	}
 	status, _, stderr := runBallast("info", filepath.Dir(to))
-	if status != ExitFailure || !strings.Contains(stderr, "holds no store") {
+	if status != ExitFailure || !strings.Contains(stderr, "holds no store that is ") {
 		t.Errorf("info says %d, %s", status, stderr)
 	}
 	half := to + ".migrating"

@@ -23,11 +23,11 @@
 //
 // Each step is durable before the next one begins:
 //
-//	 1  D.migrating is written, closed, read again from the disk and compared with S, and synced
-//	 2  Copy: D.migrating becomes D, and that is all
-//	 2  Replace: D.migrating becomes D.ready
-//	 3  S becomes S.migrated
-//	 4  D.ready becomes D
+//	1  D.migrating is written, closed, read again from the disk and compared with S, and synced
+//	2  Copy: D.migrating becomes D, and that is all
+//	2  Replace: D.migrating becomes D.ready
+//	3  S becomes S.migrated
+//	4  D.ready becomes D
 //
 // What Replace finds after a crash, and what it does then:
 //
