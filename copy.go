@@ -92,7 +92,7 @@ type copier struct {
 	gapless    bool      // no index that is asked for is a gap
 	first      uint64    // of the source; 0 when it is empty
 	last       uint64
-	commit     uint64    // of the source; 0 for none
+	commit     uint64 // of the source; 0 for none
 	batch      []*raft.Log
 	batchBytes uint64
 }
@@ -277,12 +277,20 @@ func (c *copier) stableKeys() ([][]byte, error) {
 func (c *copier) stableValue(key []byte) (v stableValue, ok bool, err error) {
 	number := slices.Contains(raftUint64Keys, string(key))
 	if !number {
-		value, err := c.src.Get(key)
+		value, e := c.src.Get(key)
 		switch {
-		case err == nil && value != nil:
+		case e == nil && value != nil:
 			return stableValue{bytes: value}, true, nil
-		case err != nil && !isNotFound(err):
-			return v, false, err
+		case e != nil && !isNotFound(e):
+			return v, false, e
+		}
+		if e == nil {
+			// raft-boltdb returns an empty value as nil, and panics when that is asked for as a number.
+			defer func() {
+				if recover() != nil {
+					v, ok, err = stableValue{bytes: []byte{}}, true, nil
+				}
+			}()
 		}
 	}
 	// A store may keep its numbers apart from its bytes. Where 0 may mean that there is none, a key that

@@ -3,6 +3,7 @@ package ballast_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -200,6 +201,39 @@ func TestCopyFromInmemStore(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got.Stable, wantStable) {
 		t.Errorf("the stable state is %q, want %q", got.Stable, wantStable)
+	}
+}
+
+// likeRaftBoltDB returns an empty value as nil, and panics when that is asked for as a number.
+type likeRaftBoltDB struct{ ballast.Source }
+
+func (s likeRaftBoltDB) Get(key []byte) ([]byte, error) {
+	value, err := s.Source.Get(key)
+	return append([]byte(nil), value...), err
+}
+
+func (s likeRaftBoltDB) GetUint64(key []byte) (uint64, error) {
+	value, err := s.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+func TestCopyOfAnEmptyValue(t *testing.T) {
+	src, dst := source(t, 0, nil), memstore.New()
+	must(t, src.Set([]byte("empty"), nil))
+	opts := &ballast.CopyOptions{StableKeys: [][]byte{[]byte("empty"), []byte("missing")}}
+	_, err := ballast.Copy(t.Context(), dst, likeRaftBoltDB{src}, opts)
+	must(t, err)
+	if _, err := ballast.VerifyCopy(t.Context(), dst, likeRaftBoltDB{src}, opts); err != nil {
+		t.Error(err)
+	}
+	if value, err := dst.Get([]byte("empty")); err != nil || len(value) != 0 {
+		t.Errorf("%q, %v", value, err)
+	}
+	if _, err := dst.Get([]byte("missing")); err != ballast.ErrKeyNotFound {
+		t.Errorf("what was not there: %v", err)
 	}
 }
 

@@ -96,7 +96,7 @@ func foreign(dir string, names []string) error {
 	ours := slices.ContainsFunc(names, isSegment)
 	for _, name := range names {
 		if name == "wal-meta.db" || name == "MANIFEST" || !ours && strings.HasSuffix(name, ".db") {
-			return fmt.Errorf("wal: %w: %s holds %s, of another store; choose a directory of its own, and move what is in there with ballast.Copy", ballast.ErrForeign, dir, name)
+			return fmt.Errorf("wal: %w: %s holds %s, of another store; choose a directory of its own, and move what is in there with package migrate or `ballast migrate`", ballast.ErrForeign, dir, name)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@
 //	 3  [ExitDiffer]: what was compared differs
 //	64  [ExitUsage]: the command line was wrong, and nothing was done
 //
-// Subcommands that look into a store never write to it; those that change one say so, and need its lock. A wal they read without a lock, also while a peer writes it; bolt,
+// Subcommands that look into a store never write to it, nor do those that copy it; those that change one say so, and need its lock. A wal they read without a lock, also while a peer writes it; bolt,
 // badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.
 //
 // # Layout
@@ -46,6 +46,8 @@
 //	repair.go    ballast repair: repairplan.go finds out what is kept, repairwrite.go does it
 //	backup.go    ballast backup
 //	build.go     making a store of another one, and checking it
+//	migrate.go   ballast migrate
+//	dryrun.go    ballast migrate --dry-run
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
@@ -177,7 +179,7 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
-	root.AddCommand(newRepair(s), newBackup(s))
+	root.AddCommand(newMigrate(s), newRepair(s), newBackup(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion(s), newDocs())
 	complete(root)
 	root.InitDefaultCompletionCmd()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	sites "github.com/raft-ballast/ballast/internal/place"
+	"github.com/raft-ballast/ballast/internal/move"
 )
 
 // What the files of the stores are called. A segment of ours has its number for a name, one of raft-wal's has its first index
@@ -62,7 +63,21 @@ func recognise(path string) (place, error) {
 	case unread != nil:
 		return place{}, fmt.Errorf("%s holds no store that can be seen: %w", path, unread)
 	}
+	if left := leftIn(path); left != "" {
+		return place{}, fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", path, left, storePrefixes())
+	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
+}
+
+// leftIn returns the name of what a migration has left in a folder, "" for nothing.
+func leftIn(dir string) string {
+	entries, _ := os.ReadDir(dir) // it was listed a moment ago
+	for _, e := range entries {
+		if move.Left(e.Name()) {
+			return e.Name()
+		}
+	}
+	return ""
 }
 
 // placeOf takes the name of an engine that there is.
@@ -119,8 +134,8 @@ func search(dir string, depth int) (found []place, unread error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if sites.IsSite(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
-			continue // half a store, or one that was put aside
+		if sites.IsSite(e.Name()) || move.Left(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
+			continue // half a store, or one that was put aside: no peer runs on it
 		}
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path) // a data directory may have links to other disks

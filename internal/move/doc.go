@@ -1,0 +1,41 @@
+// Package move builds a copy of a store beside the place where it is to be, and puts it there when it is complete, verified and on the disk.
+// Package migrate and `ballast migrate` are made of it.
+//
+// # Usage
+//
+//	job := move.Job{Source: old, Destination: new, Open: …, Create: …, Read: …}
+//	result, err := job.Copy(ctx)      // the source stays as it is
+//	result, err := job.Replace(ctx)   // the source gets another name
+//
+// # Guarantees
+//
+// At every moment, whether the process is killed or the power is cut, there is at the destination either what was there before or the whole
+// copy. What is not complete has a name that no engine opens, see [engine.CheckFinished].
+//
+// # Layout
+//
+// For a destination D and a source S, which may be the same path:
+//
+//	D.migrating        the copy, while it is made
+//	D.ready            the copy, complete, while S gets its other name; only in Replace
+//	S.migrated         what was S; S.migrated-2 and so on when there is one already
+//	D.migrating.lock   keeps a second migration out, and is removed at the end
+//
+// Each step is durable before the next one begins:
+//
+//	1  D.migrating is written, closed, read again from the disk and compared with S, and synced
+//	2  Copy: D.migrating becomes D, and that is all
+//	2  Replace: D.migrating becomes D.ready
+//	3  S becomes S.migrated
+//	4  D.ready becomes D
+//
+// What Replace finds after a crash, and what it does then:
+//
+//	S                     begins anew; D.ready may be older than S by now, so that goes too
+//	no S, D.ready         the crash came behind step 3: step 4
+//	no S, D               it is done
+//	no S, D.migrating     S was taken away by somebody else: an error
+//	S and D               somebody has brought S back: an error
+//
+// Files: job.go is Copy and what both share, replace.go Replace, names.go the names, lock.go the lock, adopt_*.go owner and mode.
+package move

@@ -1,0 +1,292 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+var (
+	// ErrTwoStores is matched by the error of Replace when there is an old store and a new one.
+	ErrTwoStores = errors.New("there is an old store and a new one")
+
+	// ErrSourceGone is matched by the error of Replace when a migration was begun and its source is not there any more.
+	ErrSourceGone = errors.New("a migration was begun, and the old store is gone")
+
+	// ErrExists is matched by the error of Copy when there is something at the destination.
+	ErrExists = errors.New("the destination of a migration exists")
+)
+
+// Source is an old store that is open.
+type Source interface {
+	ballast.Source
+	io.Closer
+}
+
+// Job is one migration.
+type Job struct {
+	Source      string // a file or a folder
+	Destination string
+
+	Open   func(path string) (Source, error)        // the old store, for reading
+	Create func(path string) (ballast.Store, error) // a new store, where there is nothing
+	Read   func(path string) (ballast.Store, error) // the new store, for reading
+
+	// Content tells from the names in the folder of the destination what is in it. Only for Replace.
+	Content func(names []string) Content
+
+	StableKeys [][]byte       // as in ballast.CopyOptions
+	Progress   func(Progress) // may be nil
+
+	// FS is nil for the file system of the operating system. Another one has neither owners nor modes, and this process is alone on it.
+	FS vfs.FS
+}
+
+// Content is what is in a folder.
+type Content int
+
+const (
+	Empty    Content = iota // nothing, or what the creation of a store leaves when it is cut off
+	Finished                // a store of the destination's engine
+	Other                   // something else
+)
+
+// Step is what a migration does.
+type Step string
+
+const (
+	Copying   Step = "copying"
+	Verifying Step = "verifying"
+)
+
+// Progress says how far a migration is.
+type Progress struct {
+	Step    Step
+	Entries uint64  // copied or compared in this step
+	Bytes   uint64  // of their Data and Extensions
+	Part    float64 // of this step that is done, by the index, from 0 to 1
+}
+
+// Result is what was migrated.
+type Result struct {
+	Entries     uint64
+	Bytes       uint64 // of Data and Extensions
+	FirstIndex  uint64 // 0 when there is no entry
+	LastIndex   uint64
+	CommitIndex uint64
+	OwnerKept   bool   // the new store belongs to whom the old one belongs to
+	Kept        string // the old store's new name; "" where it has its old one
+
+	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out; nil for none.
+	Dropped error
+}
+
+func (j *Job) fs() vfs.FS {
+	if j.FS == nil {
+		return vfs.OS
+	}
+	return j.FS
+}
+
+// Copy makes the destination, which must not be there, a copy of the source, which it leaves as it is.
+func (j *Job) Copy(ctx context.Context) (Result, error) {
+	return j.make(ctx, func() error { return j.rename(j.half(), j.Destination) })
+}
+
+// Try does what Copy does, as far as ctx lets it, and leaves nothing. The error is ctx's when that ended before the copy was complete.
+func (j *Job) Try(ctx context.Context) (Result, error) {
+	return j.make(ctx, func() error { return j.remove(j.half()) })
+}
+
+// make builds a copy for a place where there is nothing, and does something with it.
+func (j *Job) make(ctx context.Context, then func() error) (res Result, err error) {
+	defer func() { err = explain(err) }()
+	if err := j.checkPlaces(); err != nil {
+		return res, err
+	}
+	unlock, err := j.lock()
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	switch kind, _, err := j.look(j.Destination); {
+	case err != nil:
+		return res, err
+	case kind != nothing:
+		return res, fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
+	}
+	if res, err = j.build(ctx); err != nil {
+		return res, err
+	}
+	return res, then()
+}
+
+func (j *Job) lock() (unlock func(), err error) {
+	if j.FS != nil {
+		return func() {}, nil
+	}
+	return lock(j.Destination)
+}
+
+// checkPlaces refuses to write one store into the other.
+func (j *Job) checkPlaces() error {
+	if strings.HasSuffix(j.Destination, engine.UnfinishedSuffix) {
+		return fmt.Errorf("%s is a name for what is not finished; give another", j.Destination)
+	}
+	source, destination := Place(j.Source), Place(j.Destination)
+	if source, err := filepath.Abs(source); err == nil {
+		if destination, err := filepath.Abs(destination); err == nil {
+			for _, p := range [][2]string{{source, destination}, {destination, source}} {
+				rel, err := filepath.Rel(p[0], p[1])
+				if err == nil && rel != "." && filepath.IsLocal(rel) {
+					return fmt.Errorf("%s lies in %s; give a destination that is neither in the old store nor around it", p[1], p[0])
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// build makes the half store a whole one: complete, verified, closed and on the disk. After an error nothing is left of it.
+func (j *Job) build(ctx context.Context) (res Result, err error) {
+	if err := j.remove(j.half()); err != nil {
+		return res, fmt.Errorf("removing what a migration has left: %w", err)
+	}
+	src, err := j.Open(j.Source)
+	if err != nil {
+		return res, err
+	}
+	defer func() {
+		if e := src.Close(); err == nil && e != nil {
+			err = fmt.Errorf("closing the old store: %w", e)
+		}
+		if err != nil {
+			_ = j.remove(j.half()) // or the next one does
+		}
+	}()
+	defer engine.Finishing(j.half())()
+	if d, ok := src.(interface{ Dropped() error }); ok {
+		res.Dropped = d.Dropped()
+	}
+	copying, verifying := j.report(src, Copying), j.report(src, Verifying)
+	done, err := j.store(j.Create, func(dst ballast.Store) (ballast.CopyProgress, error) {
+		return ballast.Copy(ctx, dst, src, copying)
+	})
+	if err != nil {
+		return res, err
+	}
+	res.Entries, res.Bytes = done.Entries, done.Bytes
+	// From the disk: what the store that wrote it has in memory proves nothing.
+	_, err = j.store(j.Read, func(dst ballast.Store) (ballast.CopyProgress, error) {
+		if err := res.read(dst); err != nil {
+			return ballast.CopyProgress{}, err
+		}
+		return ballast.VerifyCopy(ctx, dst, src, verifying)
+	})
+	if err != nil {
+		return res, err
+	}
+	res.OwnerKept, err = j.settle()
+	return res, err
+}
+
+// store opens the half store, does something with it, and closes it.
+func (j *Job) store(open func(path string) (ballast.Store, error), do func(ballast.Store) (ballast.CopyProgress, error)) (ballast.CopyProgress, error) {
+	s, err := open(j.half())
+	if err != nil {
+		return ballast.CopyProgress{}, fmt.Errorf("making the new store: %w", err)
+	}
+	done, err := do(s)
+	if e := s.Close(); err == nil && e != nil {
+		err = fmt.Errorf("closing the new store: %w", e)
+	}
+	return done, err
+}
+
+func (r *Result) read(s ballast.Store) error {
+	var errs [3]error
+	r.FirstIndex, errs[0] = s.FirstIndex()
+	r.LastIndex, errs[1] = s.LastIndex()
+	r.CommitIndex, errs[2] = s.GetCommitIndex()
+	return errors.Join(errs[:]...)
+}
+
+func (j *Job) report(src ballast.Source, step Step) *ballast.CopyOptions {
+	opts := &ballast.CopyOptions{StableKeys: j.StableKeys}
+	first, err := src.FirstIndex()
+	if j.Progress == nil || err != nil {
+		return opts
+	}
+	opts.Progress = func(p ballast.CopyProgress) {
+		part := float64(p.Index-first+1) / float64(p.Total)
+		j.Progress(Progress{Step: step, Entries: p.Entries, Bytes: p.Bytes, Part: part})
+	}
+	return opts
+}
+
+// settle gives the new store the owner and the mode of the old one, and makes all of it durable, its own name included.
+func (j *Job) settle() (ownerKept bool, err error) {
+	if j.FS == nil {
+		if ownerKept, err = adopt(j.Source, j.half()); err != nil {
+			return false, err
+		}
+	}
+	kind, _, err := j.look(j.half())
+	if err == nil && kind == folder {
+		err = j.fs().SyncDir(j.half())
+	}
+	if err == nil {
+		err = j.fs().SyncDir(filepath.Dir(j.half()))
+	}
+	return ownerKept, err
+}
+
+// rename gives something another name, durably.
+func (j *Job) rename(from, to string) error {
+	if err := j.fs().Rename(from, to); err != nil {
+		return err
+	}
+	return j.fs().SyncDir(filepath.Dir(to))
+}
+
+// remove removes what there is at a path, durably.
+func (j *Job) remove(path string) error {
+	kind, names, err := j.look(path)
+	if err != nil || kind == nothing {
+		return err
+	}
+	if j.FS == nil {
+		err = os.RemoveAll(path) // which follows no link
+	} else {
+		for _, name := range names {
+			err = errors.Join(err, j.remove(filepath.Join(path, name)))
+		}
+		err = errors.Join(err, j.fs().Remove(path))
+	}
+	if err != nil {
+		return err
+	}
+	return j.fs().SyncDir(filepath.Dir(path))
+}
+
+// explain says what to do about what only the operating system has told.
+func explain(err error) error {
+	switch {
+	case err == nil, errors.Is(err, ballast.ErrNoSpace):
+		return err
+	case vfs.IsNoSpace(err):
+		return fmt.Errorf("%w (%w)", ballast.ErrNoSpace, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; the old store has to be readable, and the folders of both writable", err)
+	}
+	return err
+}

@@ -1,0 +1,93 @@
+package move
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/raft-ballast/ballast/internal/engine"
+)
+
+const (
+	readySuffix = ".ready"
+	keptSuffix  = ".migrated"
+	lockSuffix  = engine.UnfinishedSuffix + ".lock"
+)
+
+var leftName = regexp.MustCompile(`.(\.migrating|\.ready|\.migrated(-[0-9]+)?)$`)
+
+// Left reports whether a name is one of those under which migrations keep what is not in use.
+func Left(name string) bool { return leftName.MatchString(name) }
+
+func (j *Job) half() string  { return j.Destination + engine.UnfinishedSuffix }
+func (j *Job) ready() string { return j.Destination + readySuffix }
+
+// maxKept is how many old stores of one name are kept.
+const maxKept = 1000
+
+// kept returns a name for the old store that is free.
+func (j *Job) kept() (string, error) {
+	for n := 1; n <= maxKept; n++ {
+		name := j.Source + keptSuffix
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d", name, n)
+		}
+		kind, _, err := j.look(name)
+		if err != nil {
+			return "", err
+		}
+		if kind == nothing {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("%s%s and all names like it are taken; remove those that are not needed any more", j.Source, keptSuffix)
+}
+
+// kind is what there is at a path.
+type kind int
+
+const (
+	nothing kind = iota
+	file
+	folder
+)
+
+// look returns what there is at a path, and the names in a folder.
+func (j *Job) look(path string) (kind, []string, error) {
+	names, err := j.fs().List(path)
+	if err == nil {
+		return folder, names, nil
+	}
+	switch _, e := j.fs().DiskUsage(path); {
+	case errors.Is(e, fs.ErrNotExist):
+		return nothing, nil, nil
+	case e == nil && !errors.Is(err, fs.ErrPermission):
+		return file, nil, nil
+	}
+	return nothing, nil, fmt.Errorf("looking at %s: %w", path, err)
+}
+
+// maxLinks is how many links that lead to one another are followed.
+const maxLinks = 40
+
+// Place returns the place that a path means: where a link leads to, if it is one, also while there is nothing.
+func Place(path string) string {
+	path = filepath.Clean(path)
+	for range maxLinks {
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}

@@ -1,0 +1,140 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/raft-ballast/ballast"
+)
+
+// found is what there is before a Replace.
+type found struct {
+	source      bool    // an old store
+	destination Content // of the destination, when the source is not there itself
+	ready, half bool
+}
+
+// Replace makes the destination a copy of the source, and gives the source another name. It finishes what a Replace before has begun, and
+// does nothing when there is no old store. moved reports whether it had anything to do.
+func (j *Job) Replace(ctx context.Context) (res Result, moved bool, err error) {
+	defer func() { err = explain(err) }()
+	f, err := j.find()
+	if err = j.check(f, err); err != nil || !f.source && !f.ready {
+		return res, false, err
+	}
+	if err := j.checkPlaces(); err != nil {
+		return res, false, err
+	}
+	if err := j.fs().MkdirAll(filepath.Dir(j.Destination)); err != nil {
+		return res, false, err
+	}
+	unlock, err := j.lock()
+	if err != nil {
+		return res, false, err
+	}
+	defer unlock()
+	f, err = j.find() // somebody else may have been faster
+	if err = j.check(f, err); err != nil || !f.source && !f.ready {
+		return res, false, err
+	}
+	if f.source {
+		if res, err = j.moveAside(ctx, f); err != nil {
+			return res, true, err
+		}
+	}
+	return res, true, j.moveIn()
+}
+
+// find looks at all places. Where nothing is to be done it has listed two folders.
+func (j *Job) find() (f found, err error) {
+	kind, names, err := j.look(j.Destination)
+	if err != nil {
+		return f, err
+	}
+	if f.destination = j.Content(names); kind == file {
+		f.destination = Other
+	}
+	if j.Source == j.Destination {
+		f.source = f.destination == Other
+		if f.source {
+			f.destination = Empty
+		}
+	} else if kind, names, err = j.look(j.Source); err != nil {
+		return f, err
+	} else {
+		f.source = kind == file || len(names) > 0
+	}
+	if f.destination == Finished && !f.source {
+		return f, nil
+	}
+	if kind, _, err = j.look(j.ready()); err != nil {
+		return f, err
+	}
+	f.ready = kind != nothing
+	kind, _, err = j.look(j.half())
+	f.half = kind != nothing
+	return f, err
+}
+
+// check refuses what only a human can decide.
+func (j *Job) check(f found, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case f.source && f.destination == Finished:
+		return fmt.Errorf("%w, %s and %s; the peer's latest votes are in the one that it ran on last: give the other another name",
+			ErrTwoStores, j.Source, j.Destination)
+	case (f.source || f.ready) && f.destination == Other:
+		return fmt.Errorf("%w: %s holds something else; give the new store a place of its own", ballast.ErrForeign, j.Destination)
+	case !f.source && !f.ready && f.half && f.destination != Finished:
+		return fmt.Errorf("%w: %s; bring it back, or remove %s to begin with an empty store", ErrSourceGone, j.Source, j.half())
+	}
+	return nil
+}
+
+// moveAside makes the copy ready and gives the old store its other name. A ready one of an earlier run may be older than the source: it
+// goes, under the name of what is not complete, since to remove it takes several steps.
+func (j *Job) moveAside(ctx context.Context, f found) (res Result, err error) {
+	if f.ready {
+		if err := j.remove(j.half()); err != nil {
+			return res, err
+		}
+		if err := j.rename(j.ready(), j.half()); err != nil {
+			return res, err
+		}
+	}
+	if res, err = j.build(ctx); err != nil {
+		return res, err
+	}
+	if err := j.rename(j.half(), j.ready()); err != nil {
+		return res, err
+	}
+	if res.Kept, err = j.kept(); err != nil {
+		return res, err
+	}
+	if err := j.rename(j.Source, res.Kept); err != nil {
+		return res, fmt.Errorf("%w; the old store and its folder have to be such that it can get another name", err)
+	}
+	return res, nil
+}
+
+// moveIn puts the copy where it belongs. The old store may have got its other name by a process that was killed before it synced that: were
+// the power cut, it must not be there beside the new one.
+func (j *Job) moveIn() error {
+	kind, _, err := j.look(filepath.Dir(j.Source))
+	if err == nil && kind == folder {
+		err = j.fs().SyncDir(filepath.Dir(j.Source))
+	}
+	if err != nil {
+		return err
+	}
+	_, names, err := j.look(j.Destination)
+	if err == nil && j.Content(names) == Empty { // an empty folder, or one with a lock in it
+		err = j.remove(j.Destination)
+	}
+	if err != nil {
+		return err
+	}
+	return j.rename(j.ready(), j.Destination)
+}

@@ -1,0 +1,214 @@
+// Package migrate opens a wal and moves over to it what an application has in another raft store, at the first opening.
+//
+// # Usage
+//
+// An application that has run on raft-boltdb:
+//
+//	old := migrate.From(filepath.Join(dir, "raft.db"), boltstore.Open, &boltstore.Options{ReadOnly: true})
+//	store, err := migrate.Open(ctx, filepath.Join(dir, "wal"), old, nil)
+//
+// On raft-wal or raft-badger it is one of
+//
+//	old := migrate.RaftWAL(filepath.Join(dir, "raft-wal"))
+//	old := migrate.From(filepath.Join(dir, "badger"), badgerstore.Open, nil)
+//
+// Where the old store is passed in only the engine that is named gets into the application's build; this package has neither bbolt nor
+// badger. docs/MIGRATING.md tells how to move a cluster, and how to go back.
+//
+// # Guarantees
+//
+// Everything comes across: each entry with all its fields, gaps, the commit index, and each stable value, also those that raft does not know.
+// The copy is read again from the disk and compared with the old store before it counts. What was the old store has another name
+// then, "raft.db.migrated", and nothing else about it has changed.
+//
+// The process may be killed, and the power cut, at any moment: the next Open finds either the old store, and begins anew, or the
+// whole copy, and goes on from there. A part of a log never opens, not even under its own name. Where the disk is full, or the
+// context ends, the old store is in its place and the copy is gone.
+//
+// When there is no old store, the second time and for a new peer, Open lists one folder and looks for one file, and is wal.Open.
+//
+// The old store and the new one may lie on different file systems. The new one's files have the owner and the mode of the old
+// one's, where the process may give them.
+//
+// # Layout
+//
+//	wal                  the store
+//	raft.db.migrated     the old one; raft.db.migrated-2 when there is one already. Remove it when you like
+//	wal.migrating        only during a migration, or after a crash in it: the unfinished copy
+//	wal.ready            only for a moment at its end: the whole copy
+//	wal.migrating.lock   only during a migration
+//
+// The old store may be at the very path of the new one, as a folder of raft-wal that becomes a wal.
+package migrate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/move"
+	"github.com/raft-ballast/ballast/internal/raftwal"
+	"github.com/raft-ballast/ballast/wal"
+)
+
+var (
+	// ErrTwoStores is matched by the error of Open when there is an old store and a wal: somebody has gone back to the old one, or has begun
+	// with an empty wal before. Which of them knows the peer's latest votes only a human can tell. Give the other another name.
+	ErrTwoStores = move.ErrTwoStores
+
+	// ErrSourceGone is matched by the error of Open when a migration was interrupted and the old store is not there any more: perhaps its
+	// disk is not mounted. Bring it back, or remove the folder that the error names to begin with an empty wal.
+	ErrSourceGone = move.ErrSourceGone
+)
+
+// Source is an old store that is open: any raft store with a Close. Gaps cost nothing, and every stable key is found, when it is a
+// [ballast.Inspector] too, as all stores of Ballast are.
+type Source interface {
+	ballast.Source
+	io.Closer
+}
+
+// Old is an old store.
+type Old struct {
+	// Path is where it is: a file, or a folder. An empty folder is none.
+	Path string
+
+	// Open opens it, for reading where it has a way to. It is called only when there is something at Path and no wal yet.
+	Open func(path string) (Source, error)
+}
+
+// From returns the old store that a function of Ballast's engines opens, which is boltstore.Open for what raft-boltdb has written and
+// badgerstore.Open for what raft-badger has. boltstore opens it for reading with ReadOnly; badgerstore does so only when it was closed
+// cleanly, so after a crash of the old application it needs to write: pass nil.
+func From[S Source, O any](path string, open func(path string, opts *O) (S, error), opts *O) Old {
+	return Old{Path: path, Open: func(path string) (Source, error) {
+		s, err := open(path, opts)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}}
+}
+
+// RaftWAL returns the folder in which hashicorp/raft-wal has kept its log and its stable state. It is read without raft-wal's module.
+//
+// A number that an application keeps with SetUint64 under a key of its own arrives as eight bytes in raft-wal's order, lowest first; raft's
+// own numbers are right.
+func RaftWAL(dir string) Old {
+	return Old{Path: dir, Open: func(path string) (Source, error) {
+		s, err := raftwal.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}}
+}
+
+// Options are the options of Open; nil stands for the zero value.
+type Options struct {
+	// WAL are the options of the wal. Its Logger is told of a migration too.
+	WAL *wal.Options
+
+	// StableKeys are looked for besides raft's own when the old store is no [ballast.Inspector], as in [ballast.CopyOptions].
+	StableKeys [][]byte
+
+	// Progress, when not nil, is called now and then by Open's goroutine while it migrates.
+	Progress func(Progress)
+}
+
+// Progress says how far a migration is.
+type Progress struct {
+	Verifying bool    // it copies first, then it verifies
+	Entries   uint64  // copied or verified so far
+	Bytes     uint64  // of their Data and Extensions
+	Part      float64 // that is done of this, from 0 to 1
+}
+
+// Open opens the wal in dir. When there is an old store it is moved over before; ctx ends that, and nothing else.
+//
+// Errors are those of wal.Open and of opening the old store, and: one that matches [ballast.ErrLocked] when the old store is in use, or
+// another process migrates it; [ErrTwoStores] and [ErrSourceGone]; [ballast.ErrNoSpace] when there is no room for the copy;
+// [ballast.ErrCorrupt] when an entry of the old store cannot be read; [ballast.ErrEntryTooLarge] for one above MaxEntryBytes;
+// [ballast.ErrForeign] when dir holds something else; [ballast.ErrCopyDiffers] when the copy does not read as what was
+// written. After each of them the old store is where it was. Open may be called again.
+func Open(ctx context.Context, dir string, old Old, opts *Options) (*wal.Store, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if old.Path == "" || old.Open == nil {
+		return nil, errors.New("migrate: the old store has no path or no function that opens it; use From or RaftWAL")
+	}
+	job := newJob(dir, old, opts)
+	if dir != "" { // which wal.Open refuses
+		if err := replace(ctx, job, opts); err != nil {
+			return nil, err
+		}
+	}
+	return wal.Open(dir, opts.WAL)
+}
+
+func newJob(dir string, old Old, opts *Options) *move.Job {
+	job := &move.Job{
+		Source: move.Place(old.Path), Destination: move.Place(dir),
+		Open:       func(path string) (move.Source, error) { return old.Open(path) },
+		Create:     func(path string) (ballast.Store, error) { return opened(wal.Open(path, opts.WAL)) },
+		Read:       func(path string) (ballast.Store, error) { return opened(wal.OpenReadOnly(path, opts.WAL)) },
+		Content:    content,
+		StableKeys: opts.StableKeys,
+	}
+	if opts.Progress != nil {
+		job.Progress = func(p move.Progress) {
+			opts.Progress(Progress{Verifying: p.Step == move.Verifying, Entries: p.Entries, Bytes: p.Bytes, Part: p.Part})
+		}
+	}
+	return job
+}
+
+// opened keeps a nil pointer from becoming a store that is not nil.
+func opened(s *wal.Store, err error) (ballast.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func replace(ctx context.Context, job *move.Job, opts *Options) error {
+	log := slog.New(slog.DiscardHandler)
+	if opts.WAL != nil && opts.WAL.Logger != nil {
+		log = opts.WAL.Logger
+	}
+	begun := time.Now()
+	res, moved, err := job.Replace(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !moved:
+		return nil
+	}
+	log.Info("migrate: the log was moved over", "from", job.Source, "to", job.Destination, "entries", res.Entries, "bytes", res.Bytes,
+		"kept", res.Kept, "took", time.Since(begun))
+	if res.Dropped != nil {
+		log.Warn("migrate: a write at the end of the old log was cut off and is left out", "what", res.Dropped)
+	}
+	return nil
+}
+
+var segmentName = regexp.MustCompile(`^[0-9a-f]{16}\.wal$`)
+
+// content tells what is in the folder of a wal by the names in it.
+func content(names []string) move.Content {
+	c := move.Empty
+	for _, name := range names {
+		switch {
+		case segmentName.MatchString(name):
+			return move.Finished
+		case name != "LOCK" && name != "next.tmp":
+			c = move.Other
+		}
+	}
+	return c
+}

@@ -1,0 +1,283 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/move"
+	"github.com/raft-ballast/ballast/internal/oracle"
+	"github.com/raft-ballast/ballast/internal/vfs"
+	"github.com/raft-ballast/ballast/memstore"
+)
+
+// migration is a store that is moved into a wal, all on one file system in memory. What the old store holds is not on it, only a file
+// that says that it is there.
+type migration struct {
+	t           *testing.T
+	source      string // "/data/old.db" is a file, the others are folders
+	destination string
+	model       *model
+}
+
+const oldContent = "the old store"
+
+func newMigration(t *testing.T, source, destination string) *migration {
+	m := &migration{t: t, source: source, destination: destination, model: oracle.NewModel()}
+	rng := oracle.Random(1)
+	m.model.Put(oracle.Entries(rng, 5, 40, 3000), 17)
+	m.model.Put(oracle.Entries(rng, 60, 700, 100), 301)
+	m.model.Put([]*raft.Log{oracle.EntryOf(1<<40, oracle.Bytes(rng, 1100<<10))}, 301) // more than a segment
+	m.model.Stable["CurrentTerm"] = []byte("\x00\x00\x00\x00\x00\x00\x00\x09")
+	m.model.Stable["LastVoteCand"] = []byte("10.0.0.1:8300")
+	m.model.Stable["of the application"] = []byte{0, 1, 2}
+	return m
+}
+
+// files returns a file system with the old store.
+func (m *migration) files() *vfs.Mem {
+	mem := vfs.NewMem()
+	must(m.t, mem.MkdirAll("/data"))
+	must(m.t, mem.MkdirAll(filepath.Dir(m.destination)))
+	mem.WriteFile(m.marker(m.source), []byte(oldContent))
+	return mem
+}
+
+// marker is the file that is there where the old store is.
+func (m *migration) marker(path string) string {
+	if strings.HasSuffix(m.source, ".db") {
+		return path
+	}
+	return path + "/old"
+}
+
+// old returns the old store, when it is there.
+func (m *migration) old() *memstore.Store {
+	s := memstore.New()
+	must(m.t, s.StageCommitIndex(m.model.Commit))
+	for _, index := range m.model.Indexes() {
+		must(m.t, s.StoreLog(m.model.Logs[index]))
+		must(m.t, s.StageCommitIndex(m.model.Commit))
+	}
+	must(m.t, s.StoreLog(m.model.Logs[m.model.Last()]))
+	for key, value := range m.model.Stable {
+		must(m.t, s.Set([]byte(key), value))
+	}
+	return s
+}
+
+func (m *migration) job(fsys vfs.FS, mem *vfs.Mem) *move.Job {
+	opts := memOptions(fsys)
+	stores := func(open func(string, *Options) (*Store, error)) func(string) (ballast.Store, error) {
+		return func(path string) (ballast.Store, error) {
+			s, err := open(path, opts)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		}
+	}
+	return &move.Job{
+		Source: m.source, Destination: m.destination, FS: fsys, Create: stores(Open), Read: stores(OpenReadOnly),
+		Open: func(path string) (move.Source, error) {
+			if string(mem.ReadFile(m.marker(path))) != oldContent {
+				return nil, fmt.Errorf("there is no old store: %w", fs.ErrNotExist)
+			}
+			return m.old(), nil
+		},
+		Content: func(names []string) move.Content {
+			c := move.Empty
+			for _, name := range names {
+				if isSegment(name) {
+					return move.Finished
+				}
+				c = move.Other
+			}
+			return c
+		},
+	}
+}
+
+// replace migrates, or finishes a migration, and checks that all is as it should be then.
+func (m *migration) replace(mem *vfs.Mem) error {
+	if _, _, err := m.job(mem, mem).Replace(m.t.Context()); err != nil {
+		return err
+	}
+	if err := m.look(mem, m.destination); err != nil {
+		return fmt.Errorf("in the end: %w", err)
+	}
+	if string(mem.ReadFile(m.marker(m.source+".migrated"))) != oldContent {
+		return errors.New("the old store was not kept")
+	}
+	for _, path := range append(mem.Files(), m.marker(m.source)) {
+		if path == m.marker(m.source) && mem.ReadFile(path) != nil || strings.Contains(path, ".migrating") || strings.Contains(path, ".ready") {
+			return fmt.Errorf("%s is still there", path)
+		}
+	}
+	if _, moved, err := m.job(mem, mem).Replace(m.t.Context()); err != nil || moved {
+		return fmt.Errorf("the second time it moved: %v, %w", moved, err)
+	}
+	return nil
+}
+
+// look returns how what opens at a path is not the whole log.
+func (m *migration) look(mem *vfs.Mem, path string) error {
+	s, err := OpenReadOnly(path, memOptions(mem))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return check(m.model, s)
+}
+
+// lookAfterCrash checks what a crash has left: the old store, or the whole new one, and nothing that is half.
+func (m *migration) lookAfterCrash(mem *vfs.Mem) error {
+	if s, err := OpenReadOnly(m.destination+".ready", memOptions(mem)); err == nil {
+		err = check(m.model, s)
+		_ = s.Close() // it was only read
+		if err != nil {
+			return fmt.Errorf("a part of a store opens: %w", err)
+		}
+	}
+	err := m.look(mem, m.destination)
+	if err == nil {
+		if m.source != m.destination && mem.ReadFile(m.marker(m.source)) != nil {
+			return errors.New("both are there")
+		}
+		return nil
+	}
+	// A folder without a log, or with the old one.
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ballast.ErrForeign) {
+		return fmt.Errorf("at the destination: %w", err)
+	}
+	if string(mem.ReadFile(m.marker(m.source))) == oldContent {
+		return nil
+	}
+	if err := m.look(mem, m.destination+".ready"); err != nil {
+		return fmt.Errorf("the old store is not in its place, and the new one is not ready: %w", err)
+	}
+	return nil
+}
+
+var migrations = map[string][2]string{
+	"a file":                    {"/data/old.db", "/data/wal"},
+	"a folder elsewhere":        {"/old/raft", "/data/deep/wal"},
+	"a folder in its own place": {"/data/wal", "/data/wal"},
+}
+
+// TestMigrationCrash cuts the power in each call of a migration. After some of them, and after some calls at which the process is only
+// killed, the power is cut again while the migration is finished.
+func TestMigrationCrash(t *testing.T) {
+	more := max(1, *crashPoints/2400)
+	for name, places := range migrations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMigration(t, places[0], places[1])
+			cuts, calls := 0, 0
+			mem := m.files()
+			mem.SetHook(func(call *vfs.Call) error {
+				calls++
+				cut, names := call.Cut(), call.Op == vfs.OpRename || call.Op == vfs.OpSyncDir
+				seeds := more
+				if names { // what happened is whole or not at all, but in many orders
+					seeds *= 5
+				}
+				for range seeds {
+					cuts++
+					m.afterCrash(t, cut.Crash(*crashSeed+uint64(cuts)), call, cuts)
+				}
+				if names && !strings.Contains(filepath.Dir(call.Path), ".migrating") || calls%70 == 0 {
+					cuts += m.cutAgain(t, cut.Crash(*crashSeed+uint64(cuts)), cuts)
+					cuts += m.cutAgain(t, mem.Clone(), cuts)
+				}
+				return nil
+			})
+			if err := m.replace(mem); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d power cuts in %d calls", cuts, calls)
+		})
+	}
+}
+
+// cutAgain finishes a migration and cuts the power in each call that gives something a name, and in some others.
+func (m *migration) cutAgain(t *testing.T, mem *vfs.Mem, seed int) (cuts int) {
+	t.Helper()
+	calls := 0
+	mem.SetHook(func(call *vfs.Call) error {
+		calls++
+		seeds := 0
+		switch {
+		case call.Op == vfs.OpRename || call.Op == vfs.OpSyncDir:
+			seeds = 3
+		case calls%20 == seed%20:
+			seeds = 1
+		}
+		for range seeds {
+			cuts++
+			m.afterCrash(t, call.Cut().Crash(uint64(seed+cuts)), call, seed+cuts)
+		}
+		return nil
+	})
+	if err := m.replace(mem); err != nil {
+		t.Errorf("while it was finished, after power cut %d: %v", seed, err)
+	}
+	return cuts
+}
+
+func (m *migration) afterCrash(t *testing.T, mem *vfs.Mem, call *vfs.Call, cut int) {
+	t.Helper()
+	if err := m.lookAfterCrash(mem); err != nil {
+		t.Errorf("power cut %d (%v of %s): %v", cut, call.Op, call.Path, err)
+	}
+	if err := m.replace(mem); err != nil {
+		t.Errorf("power cut %d (%v of %s), and then: %v", cut, call.Op, call.Path, err)
+	}
+}
+
+// TestMigrationFault has each call of a migration fail in turn, also for want of space. Then the old store is in its place, or the new one is
+// ready, nothing half is left that opens, and the next time it goes well.
+func TestMigrationFault(t *testing.T) {
+	for name, places := range migrations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMigration(t, places[0], places[1])
+			for n, fired := 1, true; fired; n += 1 + n/40 {
+				mem := m.files()
+				fired = false
+				for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
+					faults := vfs.NewFaults(mem)
+					var at string
+					faults.SetRule(func(op vfs.Op, path string, call int) error {
+						if call != n {
+							return nil
+						}
+						fired, at = true, fmt.Sprint(op, " of ", path)
+						return cause
+					})
+					_, _, err := m.job(faults, mem).Replace(context.Background())
+					if err == nil && fired {
+						continue // wal goes on without the space that it wanted ahead
+					}
+					if err != nil && !errors.Is(err, cause) || cause == syscall.ENOSPC && err != nil && !errors.Is(err, ballast.ErrNoSpace) {
+						t.Errorf("call %d, %s: %v", n, at, err)
+					}
+					if err := m.lookAfterCrash(mem); err != nil {
+						t.Errorf("call %d, %s: %v", n, at, err)
+					}
+				}
+				if err := m.replace(mem); err != nil {
+					t.Errorf("after call %d: %v", n, err)
+				}
+			}
+		})
+	}
+}
