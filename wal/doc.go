@@ -47,4 +47,5 @@
 //	recover.go scan.go load.go    what a directory holds
 //	readonly.go                   reading a log that somebody else writes
 //	inspect.go                    what tools ask about the files
+//	observe.go                    what metrics and the watch over stalls are told
 package wal
