@@ -86,6 +86,7 @@ func TestWatchBesideASlowListener(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		w.End(nil)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n, _ := w.Now(); n != 2 || told != 4 {
 			t.Errorf("%d stalls, told %d times", n, told)
 		}
