@@ -57,6 +57,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err := s.open(made); err != nil {
 		return nil, errors.Join(err, s.lock.unlock())
 	}
+	s.observe()
 	if !o.ReadOnly {
 		s.startGC()
 	}

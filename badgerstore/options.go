@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/metrics"
 )
 
 // Compression is how badger compresses the blocks of its tables. It concerns what is written from now
@@ -59,6 +60,17 @@ type Options struct {
 	// is kept back for DeleteRange and for stable writes, which are what helps a peer on a full disk. 0
 	// stands for 8 times badger's MemTableSize, 128 MiB; a negative one looks at no free space at all.
 	ReserveBytes int64
+
+	// Metrics is told what the store does; nil is nobody. docs/OPERATIONS.md says what each figure is with this engine.
+	Metrics metrics.Sink
+
+	// StallAfter is how long a write of badger may take before it is reported as a stall, to OnStall, Metrics and Logger. 0 is one
+	// second, where one of them is there; without them nobody looks. A negative one is never.
+	StallAfter time.Duration
+
+	// OnStall is called while a write stalls, and again when it has ended, with Ended set. It is called from a goroutine of the store's
+	// own, one call at a time, so it may wait; nothing is reported meanwhile. It may close the store, which does not wait for it. nil is nobody.
+	OnStall func(ballast.Stall)
 
 	// Badger, when not nil, may change badger's own options after Ballast has set its own. Open
 	// returns an error when Dir, ValueDir, InMemory, ReadOnly, SyncWrites, NumVersionsToKeep,

@@ -34,6 +34,8 @@ type Store struct {
 
 	gate    engine.Gate
 	latch   engine.Latch
+	meter   engine.Meter
+	watch   engine.Watch
 	stage   engine.CommitStage
 	overlay engine.Overlay // stable writes of a read-only store
 
@@ -90,7 +92,13 @@ func (s *Store) LastIndex() (uint64, error) {
 }
 
 // GetLog reads the entry of that index.
-func (s *Store) GetLog(index uint64, log *raft.Log) (err error) {
+func (s *Store) GetLog(index uint64, log *raft.Log) error {
+	err := s.getLog(index, log)
+	s.meter.Missed(err)
+	return err
+}
+
+func (s *Store) getLog(index uint64, log *raft.Log) (err error) {
 	if err := s.gate.Enter(); err != nil {
 		return err
 	}
@@ -334,6 +342,8 @@ func (s *Store) Close() error {
 		s.forget()
 		s.collect()
 	}
+	s.watch.Stop()
+	s.meter.Detach()
 	err := s.closeBadger()
 	if err == nil && !s.opts.ReadOnly {
 		err = engine.SyncDir(s.dir)

@@ -17,7 +17,14 @@ import (
 func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
 // StoreLogs stores a batch: all of it or, also after a crash, nothing.
-func (s *Store) StoreLogs(logs []*raft.Log) (err error) {
+func (s *Store) StoreLogs(logs []*raft.Log) error {
+	start := s.meter.Start()
+	err := s.storeLogs(logs)
+	s.meter.Appended(start, logs, err)
+	return err
+}
+
+func (s *Store) storeLogs(logs []*raft.Log) (err error) {
 	if err := s.gate.Enter(); err != nil {
 		return err
 	}
@@ -151,6 +158,8 @@ func (s *Store) setCommit(txn *badger.Txn, commit uint64) error {
 // nothing was written. Any other error fails the engine, because it leaves unknown what is on the
 // disk.
 func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) (err error) {
+	s.watch.Begin()
+	defer func() { s.watch.End(err) }()
 	defer func() {
 		if r := recover(); r != nil {
 			s.panicked.Store(true)
@@ -163,19 +172,19 @@ func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) (err er
 	if err := fill(txn, version); err != nil {
 		return fmt.Errorf("badgerstore: %w", err)
 	}
+	began := s.meter.Start()
 	if err := txn.CommitAt(version, nil); err != nil {
 		return s.latch.Fail(fmt.Errorf("badgerstore: write to %s: %w", s.dir, err))
 	}
 	if err := s.latch.Err(); err != nil { // badger only logs that the value log's sync failed
 		return err
 	}
-	if s.opts.NoSync {
-		s.version = version
-		return nil
+	if !s.opts.NoSync {
+		if err := s.dirMark.sync(s.dir); err != nil {
+			return s.latch.Fail(fmt.Errorf("badgerstore: sync of %s: %w", s.dir, err))
+		}
 	}
-	if err := s.dirMark.sync(s.dir); err != nil {
-		return s.latch.Fail(fmt.Errorf("badgerstore: sync of %s: %w", s.dir, err))
-	}
+	s.meter.Synced(began)
 	s.version = version
 	return nil
 }

@@ -42,6 +42,7 @@
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
 //	compact.go     writing the file anew
+//	observe.go     what metrics and the watch over stalls are told
 package boltstore
 
 import (
@@ -63,6 +64,7 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/logcodec"
+	"github.com/raft-ballast/ballast/metrics"
 )
 
 // Names in the file. The first two are raft-boltdb's.
@@ -106,6 +108,17 @@ type Options struct {
 	// ballast.DefaultMaxEntryBytes; at most 1 GiB.
 	MaxEntryBytes int
 
+	// Metrics is told what the store does; nil is nobody. docs/OPERATIONS.md says what each figure is with this engine.
+	Metrics metrics.Sink
+
+	// StallAfter is how long the commit of a transaction may take before it is reported as a stall, to OnStall and Metrics. 0 is one
+	// second, where one of them is there; without them nobody looks. A negative one is never.
+	StallAfter time.Duration
+
+	// OnStall is called while a write stalls, and again when it has ended, with Ended set. It is called from a goroutine of the store's
+	// own, one call at a time, so it may wait; nothing is reported meanwhile. It may close the store, which does not wait for it. nil is nobody.
+	OnStall func(ballast.Stall)
+
 	// Bolt, when not nil, is used instead of the options that boltstore chooses, which are the map as the kind
 	// of free list, NoFreelistSync and an InitialMmapSize of 64 MiB. Its ReadOnly, NoSync and Timeout are not looked at, and
 	// its OpenFile is called through a wrapper.
@@ -126,8 +139,10 @@ type Store struct {
 	staged   engine.CommitStage
 	overlay  engine.Overlay // stable values of a read-only store
 	failed   engine.Latch   // for writes
-	blind    engine.Latch   // for reads
-	wedged   atomic.Bool    // bbolt panicked and did not come out of its transaction
+	meter    engine.Meter
+	watch    engine.Watch
+	blind    engine.Latch // for reads
+	wedged   atomic.Bool  // bbolt panicked and did not come out of its transaction
 	views    views
 	writing  sync.Mutex    // one writer at a time; guards what follows
 	buf      []byte        // encoded entries of the batch that is being written
@@ -166,6 +181,7 @@ func Open(path string, opts *Options) (*Store, error) {
 		_ = s.closeBolt() // what failed before says more
 		return nil, err
 	}
+	s.observe()
 	return s, nil
 }
 

@@ -59,6 +59,12 @@ func (s *Store) LastIndex() (uint64, error) {
 
 // GetLog implements raft.LogStore.
 func (s *Store) GetLog(index uint64, log *raft.Log) error {
+	err := s.getLog(index, log)
+	s.meter.Missed(err)
+	return err
+}
+
+func (s *Store) getLog(index uint64, log *raft.Log) error {
 	if err := s.gate.Enter(); err != nil {
 		return err
 	}
@@ -92,6 +98,13 @@ func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{l
 
 // StoreLogs implements raft.LogStore.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
+	start := s.meter.Start()
+	err := s.storeLogs(logs)
+	s.meter.Appended(start, logs, err)
+	return err
+}
+
+func (s *Store) storeLogs(logs []*raft.Log) error {
 	if err := s.gate.Enter(); err != nil {
 		return err
 	}
@@ -409,6 +422,8 @@ func (s *Store) Close() error {
 		return nil
 	}
 	err := s.writeFreelist()
+	s.watch.Stop()
+	s.meter.Detach()
 	if e := s.closeBolt(); err == nil && e != nil {
 		err = fmt.Errorf("boltstore: closing %s: %w", s.path, e)
 	}

@@ -72,7 +72,7 @@ func (s *Store) update(f func(tx *bbolt.Tx) error) error {
 		return s.refusal(err)
 	}
 	id := tx.ID()
-	if err := s.guard(tx.Commit); err != nil {
+	if err := s.durably(tx.Commit); err != nil {
 		s.abandon(tx)
 		s.checkVisible(id, err)
 		return s.commitError(err)

@@ -57,6 +57,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/metrics"
 )
 
 // The bounds of a cache for which nothing else was asked.
@@ -74,6 +75,10 @@ type Options struct {
 	// DefaultMaxBytes. A larger entry is not cached. An entry costs about 100 bytes more, which
 	// only MaxEntries bounds.
 	MaxBytes int64
+
+	// Metrics is told how many entries were read from the cache; nil is nobody. With the sink of the store behind it, whose own
+	// reads are those that the cache had not, the sum is all reads.
+	Metrics metrics.Sink
 }
 
 // Cache is a raft.LogStore with its newest entries in memory. See the package's documentation for
@@ -118,6 +123,12 @@ func New(store raft.LogStore, opts *Options) (Cache, error) {
 		o.MaxBytes = DefaultMaxBytes
 	}
 	c := &cache{store: store, held: entries{maxEntries: o.MaxEntries, maxBytes: o.MaxBytes}}
+	if o.Metrics != nil {
+		c.detach = o.Metrics.Attach(func() metrics.Stats {
+			hits := c.hits.Load()
+			return metrics.Stats{Reads: hits, CacheHits: hits}
+		})
+	}
 	return withOptional(c), nil
 }
 
@@ -129,6 +140,7 @@ type cache struct {
 	store raft.LogStore
 
 	hits, misses atomic.Uint64
+	detach       func() // from Options.Metrics; nil without
 
 	mu     sync.RWMutex
 	held   entries
@@ -281,4 +293,7 @@ func (c *cache) shut() {
 	c.closed = true
 	c.held.drop(0, math.MaxUint64)
 	c.held.buf, c.held.head = nil, 0
+	if c.detach != nil {
+		c.detach()
+	}
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/logcache"
 	"github.com/raft-ballast/ballast/memstore"
+	"github.com/raft-ballast/ballast/metrics"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 // scripted is a log store that calls a hook before and after the store behind it, so that a test can
@@ -576,3 +578,28 @@ func (nothing) GetLog(uint64, *raft.Log) error { return raft.ErrLogNotFound }
 func (nothing) StoreLog(*raft.Log) error       { return nil }
 func (nothing) StoreLogs([]*raft.Log) error    { return nil }
 func (nothing) DeleteRange(_, _ uint64) error  { return nil }
+
+// A store and its cache that share a sink count each entry that was read once.
+func TestMetrics(t *testing.T) {
+	var sink sharedSink
+	store, err := wal.Open(t.TempDir(), &wal.Options{Metrics: &sink})
+	must(t, err)
+	c, err := logcache.New(store, &logcache.Options{MaxEntries: 1, Metrics: &sink})
+	must(t, err)
+	must(t, c.StoreLogs([]*raft.Log{{Index: 1}, {Index: 2}}))
+	for range 3 {
+		must(t, c.GetLog(2, new(raft.Log)))
+	}
+	must(t, c.GetLog(1, new(raft.Log)))
+	if got := sink.Stats(); got.Reads != 4 || got.CacheHits != 4 || got.Entries != 2 {
+		t.Errorf("%+v", got)
+	}
+	must(t, c.(io.Closer).Close())
+	if got := sink.Stats(); got != (metrics.Stats{Reads: 4, CacheHits: 4}) {
+		t.Errorf("closed: %+v", got)
+	}
+}
+
+type sharedSink struct{ metrics.Sources }
+
+func (*sharedSink) Observe(metrics.Distribution, float64) {}

@@ -46,8 +46,8 @@
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds
 //	readonly.go                   reading a log that somebody else writes
-//	inspect.go                    what tools ask about the files
 //	compact.go                    giving back what is reserved for writes to come
 //	inspect.go backup.go          what tools ask about the files, and a copy of them
 //	salvage*.go                   what can be read of a damaged directory
+//	observe.go                    what metrics and the watch over stalls are told
 package wal

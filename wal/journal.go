@@ -25,6 +25,8 @@ type journal struct {
 
 	gate   engine.Gate
 	failed engine.Latch
+	meter  engine.Meter
+	watch  engine.Watch
 
 	// mu guards the state. It is held for moments, never during I/O.
 	mu       sync.RWMutex
@@ -291,11 +293,15 @@ func (j *journal) close() error {
 	}
 	var err error
 	if !j.readOnly {
+		j.watch.Begin()
 		j.keeper.halt()
 		if j.failed.Err() == nil {
 			err = j.writer.conclude()
 		}
+		j.watch.End(errors.Join(err, j.failed.Err()))
+		j.watch.Stop()
 	}
+	j.meter.Detach()
 	j.mu.Lock()
 	j.closed = true
 	j.mu.Unlock()

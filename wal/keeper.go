@@ -165,6 +165,8 @@ func (k *keeper) halt() {
 			break
 		}
 	}
+	k.mu.Lock() // somebody may ask for figures
+	defer k.mu.Unlock()
 	k.drop()
 }
 

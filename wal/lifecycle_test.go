@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -646,7 +647,7 @@ func TestOptions(t *testing.T) {
 	given := Options{}
 	o, err := given.withDefaults()
 	must(t, err)
-	if given != (Options{}) {
+	if !reflect.ValueOf(given).IsZero() {
 		t.Errorf("the caller's options were changed: %+v", given)
 	}
 	if o.SegmentBytes != defaultSegmentBytes || o.MaxEntryBytes != ballast.DefaultMaxEntryBytes || o.CacheBytes != defaultCacheBytes ||

@@ -3,9 +3,12 @@ package wal
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
+	"github.com/raft-ballast/ballast/metrics"
 )
 
 // Compression is how the Data of new entries is stored. It may change from one opening to the next; what
@@ -61,6 +64,17 @@ type Options struct {
 	// Logger is told what an operator may want to know: what an opening recovered, and work in
 	// the background that failed and will be tried again. nil is silence.
 	Logger *slog.Logger
+
+	// Metrics is told what the store does; nil is nobody. Sinks are in packages below metrics.
+	Metrics metrics.Sink
+
+	// StallAfter is how long a durable write may take before it is reported as a stall, to OnStall, Metrics and Logger and in
+	// Stats. 0 is one second, where one of the three is there; without them nobody looks. A negative one is never.
+	StallAfter time.Duration
+
+	// OnStall is called while a write stalls, and again when it has ended, with Ended set. It is called from a goroutine of the store's
+	// own, one call at a time, so it may wait; nothing is reported meanwhile. It may close the store, which does not wait for it. nil is nobody.
+	OnStall func(ballast.Stall)
 
 	// fs is the file system; nil is the real one.
 	fs vfs.FS
@@ -123,6 +137,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if out.Compression > Zstd {
 		return out, fmt.Errorf("wal: there is no compression %d; use None, S2 or Zstd", out.Compression)
 	}
+	out.StallAfter = engine.StallAfter(out.StallAfter, out.OnStall != nil || out.Metrics != nil || out.Logger != nil)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}

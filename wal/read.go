@@ -36,6 +36,7 @@ func (j *journal) get(g *group, index uint64, out *raft.Log) error {
 				if err != nil { // the slow way finds out why
 					return j.getSlowly(g, index, out)
 				}
+				j.meter.Hit()
 				return nil
 			}
 		}
@@ -84,11 +85,12 @@ type location struct {
 }
 
 // getSlowly reads an entry that lies on the disk, or in more than one block.
-func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) error {
+func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) (err error) {
 	if err := j.gate.Enter(); err != nil {
 		return err
 	}
 	defer j.gate.Leave()
+	defer func() { j.meter.Missed(err) }()
 	for tries := 0; ; {
 		at, err := j.locate(g, index)
 		if err == nil {

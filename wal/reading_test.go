@@ -705,7 +705,14 @@ func TestAllocations(t *testing.T) {
 	if underRace() {
 		t.Skip("the race detector allocates")
 	}
-	s, err := Open(t.TempDir(), &Options{SegmentBytes: 8 << 20})
+	t.Run("alone", func(t *testing.T) { checkAllocations(t, &Options{SegmentBytes: 8 << 20}) })
+	t.Run("observed", func(t *testing.T) {
+		checkAllocations(t, &Options{SegmentBytes: 8 << 20, Metrics: new(countingSink), OnStall: func(ballast.Stall) {}})
+	})
+}
+
+func checkAllocations(t *testing.T, opts *Options) {
+	s, err := Open(t.TempDir(), opts)
 	must(t, err)
 	next := uint64(1)
 	for _, n := range []int{1, 64} {

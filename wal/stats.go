@@ -1,5 +1,7 @@
 package wal
 
+import "time"
+
 // Stats are figures of a store. What counts from opening begins at 0 then.
 type Stats struct {
 	// Of the log as it is.
@@ -14,6 +16,9 @@ type Stats struct {
 	// Failed is the write or sync that failed and after which nothing is written any more; nil for a log that is well.
 	Failed error
 
+	// Stalled is how long the durable write in progress has taken, once that is longer than Options.StallAfter; otherwise 0.
+	Stalled time.Duration
+
 	// Since the log was opened.
 	Calls      uint64 // durable calls that succeeded
 	Frames     uint64 // that they were written in: fewer where calls came at once, each one write and one sync
@@ -22,22 +27,34 @@ type Stats struct {
 	ZeroBytes  int64  // written ahead of the log, by the background
 	Syncs      uint64 // of the frames and of the background
 	Recycled   uint64 // segments that were used again
+
+	AppendFailures uint64 // appends that failed, also for want of space
+	Stalls         uint64 // durable writes that took longer than Options.StallAfter
+	Corruptions    uint64 // calls of GetLog that found damage
+	Reads          uint64 // entries that were read; counted only with Options.Metrics
+	CacheHits      uint64 // of these, from one block in memory
 }
 
 // Stats returns figures of the store, zeros after Close. It may be called by any goroutine and waits for no write; it
 // asks the file system about each file.
 func (s *Store) Stats() Stats {
-	j := s.j
-	if j.gate.Enter() != nil {
+	if s.j.gate.Enter() != nil {
 		return Stats{}
 	}
-	defer j.gate.Leave()
+	defer s.j.gate.Leave()
+	return s.stats()
+}
+
+// stats is Stats of a store that may be closing.
+func (s *Store) stats() Stats {
+	j := s.j
 	k, w := &j.keeper, &j.writer
 	st := Stats{
 		Calls: w.calls.Load(), Frames: w.frames.Load(), FrameBytes: w.frameBytes.Load(), BlockBytes: w.blockBytes.Load(),
 		ZeroBytes: k.zeroBytes.Load(), Syncs: w.frames.Load() + uint64(k.syncs.Load()), Recycled: uint64(k.recycled.Load()),
 	}
 	st.Failed = j.failed.Err()
+	st.measured(j)
 	var paths []string
 	j.mu.RLock()
 	st.FirstIndex, st.LastIndex, st.CommitIndex = s.g.first(), s.g.last(), s.g.commit

@@ -55,7 +55,9 @@ func open(dir string, opts *Options, readOnly bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{j: j, g: j.group(0)}, nil
+	s := &Store{j: j, g: j.group(0)}
+	s.observe()
+	return s, nil
 }
 
 // group returns the state of a group, a new one when the log knows none.
@@ -126,7 +128,10 @@ func (s *Store) store(r *request) error {
 		return err
 	}
 	r.kind, r.group = recordEntry, s.g
-	return s.j.submit(r)
+	start := s.j.meter.Start()
+	err := s.j.submit(r)
+	s.j.meter.Appended(start, r.logs, err)
+	return err
 }
 
 // DeleteRange implements raft.LogStore.

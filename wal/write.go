@@ -82,7 +82,9 @@ func (j *journal) submit(r *request) error {
 	q.mu.Unlock()
 
 	j.writer.batch = batch
+	j.watch.Begin()
 	j.writer.write(batch)
+	j.watch.End(r.err)
 	for _, other := range batch[1:] {
 		other.wake <- struct{}{} // it is not ours afterwards
 	}
@@ -317,7 +319,9 @@ func (w *writer) finish() error {
 	if last := w.bufs[len(w.bufs)-1]; to > end {
 		clear(last[int64(len(last))-(to-end):])
 	}
+	began := w.j.meter.Start()
 	err := w.seg.rw.WriteBlocks(w.bufs, from)
+	w.j.meter.Synced(began)
 	clear(w.bufs)
 	if err != nil {
 		return w.j.failed.Fail(fmt.Errorf("wal: writing %d bytes at %d of %s: %w", end-w.start, w.start, w.seg.path, err))
