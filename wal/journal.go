@@ -34,15 +34,14 @@ type journal struct {
 	tail     *segment
 	cache    cache
 
-	streams streams
-	handles handles
-	loading sync.Mutex // one reads an index of a segment at a time
-
+	streams    streams
+	handles    handles
 	refreshing sync.Mutex // one reads a log anew at a time
 
-	queue  queue
-	writer writer
-	keeper keeper
+	queue     queue
+	writer    writer
+	keeper    keeper
+	reclaimer reclaimer
 }
 
 const lockName = "LOCK"
@@ -75,6 +74,7 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 	}
 	if !opts.still {
 		j.keeper.start(j)
+		j.reclaimer.start(j)
 	}
 	return j, nil
 }
@@ -291,6 +291,7 @@ func (j *journal) close() error {
 	}
 	var err error
 	if !j.readOnly {
+		j.reclaimer.halt()
 		j.keeper.halt()
 		if j.failed.Err() == nil {
 			err = j.writer.conclude()

@@ -22,20 +22,23 @@ type Stats struct {
 	ZeroBytes  int64  // written ahead of the log, by the background
 	Syncs      uint64 // of the frames and of the background
 	Recycled   uint64 // segments that were used again
+	Moved      uint64 // entries that were moved out of segments in which little else was live
+	MovedBytes int64  // of their records
 }
 
 // Stats returns figures of the store, zeros after Close. It may be called by any goroutine and waits for no write; it
 // asks the file system about each file.
 func (s *Store) Stats() Stats {
 	j := s.j
-	if j.gate.Enter() != nil {
+	if s.gate.Enter() != nil {
 		return Stats{}
 	}
-	defer j.gate.Leave()
+	defer s.gate.Leave()
 	k, w := &j.keeper, &j.writer
 	st := Stats{
 		Calls: w.calls.Load(), Frames: w.frames.Load(), FrameBytes: w.frameBytes.Load(), BlockBytes: w.blockBytes.Load(),
 		ZeroBytes: k.zeroBytes.Load(), Syncs: w.frames.Load() + uint64(k.syncs.Load()), Recycled: uint64(k.recycled.Load()),
+		Moved: j.reclaimer.movedEntries.Load(), MovedBytes: j.reclaimer.movedBytes.Load(),
 	}
 	st.Failed = j.failed.Err()
 	var paths []string
