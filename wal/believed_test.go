@@ -141,7 +141,7 @@ func TestUnknownRecords(t *testing.T) {
 		{"two compressions", record{kind: recordEntry, flags: flagData | flagS2 | flagZstd, a: 1, second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
 		{"a flag of a value", record{kind: recordSet, flags: flagS2, first: []byte("k"), second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
 		{"a kind", record{kind: recordMoved, flags: flagData, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrUnknownVersion},
-		{"the kind behind the last", record{kind: recordUnset + 1, first: []byte("k")}, ballast.ErrUnknownVersion},
+		{"the kind behind the last", record{kind: lastKind + 1, first: []byte("k")}, ballast.ErrUnknownVersion},
 		{"data that is denied", record{kind: recordEntry, flags: flagExtensions, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrCorrupt},
 		{"a length that is not there", record{kind: recordEntry, flags: flagData, a: 1, second: []byte("abc"), raw: 4}, ballast.ErrCorrupt},
 	} {

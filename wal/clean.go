@@ -99,13 +99,13 @@ func (k *keeper) release(seg *segment) {
 	k.mu.Lock()
 	seg.rw = nil
 	k.mu.Unlock()
-	k.j.mu.Lock()
-	defer k.j.mu.Unlock()
-	for _, g := range k.j.groups {
+	for _, g := range k.j.groupsIn(seg) {
+		k.j.mu.Lock() // for each anew, so that no append waits for all of them
 		for i := range g.runs {
 			if r := &g.runs[i]; r.seg == seg {
 				r.pack()
 			}
 		}
+		k.j.mu.Unlock()
 	}
 }

@@ -299,7 +299,10 @@ const (
 	recordIndex   = 8  // entries of the group in this segment from index a: their offsets in units of 8 bytes
 	recordMoved   = 9  // reserved: an entry that was moved from another segment
 	recordUnset   = 10 // a stable value is deleted: key
+	recordDrop    = 11 // all that the group has is deleted
 )
+
+const lastKind = recordDrop
 
 // Flags of a record. On the disk, never to be renumbered.
 const (
@@ -387,7 +390,7 @@ func (r *record) check() error {
 	}
 	compressed := r.flags & (flagS2 | flagZstd)
 	switch {
-	case r.kind == 0 || r.kind == recordMoved || r.kind > recordUnset:
+	case r.kind == 0 || r.kind == recordMoved || r.kind > lastKind:
 		return fmt.Errorf("%w: a record of kind %d; use a newer release", ballast.ErrUnknownVersion, r.kind)
 	case r.flags&^known != 0 || compressed == flagS2|flagZstd:
 		return fmt.Errorf("%w: a record of kind %d with flags %#x; use a newer release", ballast.ErrUnknownVersion, r.kind, r.flags)

@@ -20,6 +20,7 @@ func FuzzRecord(f *testing.F) {
 		{kind: recordRuns, second: make([]byte, liveRunBytes), raw: liveRunBytes},
 		{kind: recordMoved},
 		{kind: recordUnset, first: []byte("term")},
+		{kind: recordDrop, group: 3},
 	} {
 		b := encodeFrame([]record{r}, 1, 7, framesOffset)[frameHeaderBytes:]
 		f.Add(b[:recordLength(b)], true)

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sort"
 	"sync/atomic"
-
-	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // run is a range of consecutive entries that one segment holds.
@@ -82,15 +80,13 @@ type group struct {
 	// All of these are guarded by journal.mu.
 	runs   []run // ascending, without overlap
 	commit uint64
-	stable map[string][]byte // values are never changed in place
+	stable stableValues
 
 	// What the bounds calls return, so that they wait for nobody. Written under journal.mu.
 	firstIndex, lastIndex, commitIndex atomic.Uint64
-
-	staged engine.CommitStage
 }
 
-func newGroup(id uint64) *group { return &group{id: id, stable: make(map[string][]byte)} }
+func newGroup(id uint64) *group { return &group{id: id} }
 
 // at returns the position in g.runs of the first run that ends at index or behind it.
 func (g *group) at(index uint64) int {
@@ -124,7 +120,7 @@ func (g *group) put(first uint64, seg *segment, offs []uint32) (replaced bool) {
 		replaced = true
 	}
 	i := g.at(first)
-	if i == len(g.runs) && i > 0 {
+	if i > 0 {
 		if r := &g.runs[i-1]; r.seg == seg && r.last+1 == first && r.offs != nil {
 			r.offs = append(r.offs, offs...)
 			r.last = last
@@ -184,6 +180,14 @@ func (r *run) cut(from, to uint64) {
 
 // lowerCommit keeps the commit index at or below the last index.
 func (g *group) lowerCommit() { g.commit = min(g.commit, g.last()) }
+
+// entries returns how many there are.
+func (g *group) entries() (n uint64) {
+	for i := range g.runs {
+		n += uint64(g.runs[i].count())
+	}
+	return n
+}
 
 func (g *group) first() uint64 {
 	if len(g.runs) == 0 {

@@ -45,10 +45,10 @@ type SegmentInfo struct {
 // files and no entries. It may be called by any goroutine.
 func (s *Store) Segments() ([]SegmentInfo, error) {
 	j := s.j
-	if err := j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return nil, err
 	}
-	defer j.gate.Leave()
+	defer s.gate.Leave()
 	infos, tail := s.knownSegments()
 	// After the state, so that the file of a segment which is live is not missed.
 	names, err := j.fs.List(j.dir)

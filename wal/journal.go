@@ -36,15 +36,14 @@ type journal struct {
 	tail     *segment
 	cache    cache
 
-	streams streams
-	handles handles
-	loading sync.Mutex // one reads an index of a segment at a time
-
+	streams    streams
+	handles    handles
 	refreshing sync.Mutex // one reads a log anew at a time
 
-	queue  queue
-	writer writer
-	keeper keeper
+	queue     queue
+	writer    writer
+	keeper    keeper
+	reclaimer reclaimer
 }
 
 const lockName = "LOCK"
@@ -77,6 +76,7 @@ func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error
 	}
 	if !opts.still {
 		j.keeper.start(j)
+		j.reclaimer.start(j)
 	}
 	return j, nil
 }
@@ -293,6 +293,7 @@ func (j *journal) close() error {
 	}
 	var err error
 	if !j.readOnly {
+		j.reclaimer.halt()
 		j.watch.Begin()
 		j.keeper.halt()
 		if j.failed.Err() == nil {

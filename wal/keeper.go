@@ -56,6 +56,8 @@ type keeper struct {
 	recycled      atomic.Int64  // segments that became the next one
 	syncs         atomic.Int64  // durable writes, names and sizes
 
+	least atomic.Int64 // size of a new segment, where the one of the options is too small for a checkpoint
+
 	warned time.Time   // guarded by work: when the logger was told last
 	tight  atomic.Bool // the disk was full: space is taken as it is needed
 
@@ -198,13 +200,26 @@ func (k *keeper) free(seg *segment) {
 	k.wakeUp()
 }
 
+// segmentBytes is the size of a new segment: that of the options, or more where the checkpoint of many groups would be a large
+// part of one.
+func (k *keeper) segmentBytes() int64 { return max(k.j.opts.SegmentBytes, k.least.Load()) }
+
+// checkpointIs notes the size of a checkpoint. It is at most an eighth of a segment; powers of two, so that segments can be used again.
+func (k *keeper) checkpointIs(n int64) {
+	size := int64(minSegmentBytes)
+	for size < 8*n && size < maxSegmentBytes/2 {
+		size *= 2
+	}
+	k.least.Store(size)
+}
+
 // goal is how many zeros there should be ahead of the tail's end: as many as were appended since opening, twice, and
 // at most a segment. While the disk is full somebody else, like raft's snapshots, needs what gets free.
 func (k *keeper) goal() int64 {
 	if k.tight.Load() {
 		return firstZeros
 	}
-	return min(max(2*k.appendedBytes.Load(), firstZeros), k.j.opts.SegmentBytes)
+	return min(max(2*k.appendedBytes.Load(), firstZeros), k.segmentBytes())
 }
 
 // ahead is how many zeros there are, and which segment gets the next ones, nil for none.
@@ -256,7 +271,7 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 		return true, k.recycle(old)
 	}
 	if k.settled() && !k.hasNext() && !k.mayRecycle() {
-		return true, k.prepare(k.j.opts.SegmentBytes)
+		return true, k.prepare(k.segmentBytes())
 	}
 	bytes, grow := k.ahead()
 	if grow != nil && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
@@ -375,7 +390,7 @@ func (k *keeper) ready(seg *segment, end int64, entries bool) error {
 		}
 	}
 	if entries && need+reserveBytes > seg.size && !k.hasNext() {
-		return k.prepare(k.j.opts.SegmentBytes)
+		return k.prepare(k.segmentBytes())
 	}
 	return nil
 }

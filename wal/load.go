@@ -1,17 +1,19 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/raft-ballast/ballast"
 )
 
 // loadIndex finds out where the entries of a segment are, as far as that is not known yet.
 func (j *journal) loadIndex(seg *segment) error {
-	j.loading.Lock()
-	defer j.loading.Unlock()
-	if !j.unloaded(seg) {
+	seg.loading.Lock()
+	defer seg.loading.Unlock()
+	if !slices.ContainsFunc(j.groupsIn(seg), func(g *group) bool { return j.unloaded(g, seg) }) {
 		return nil
 	}
 	runs, err := j.readRuns(seg)
@@ -26,26 +28,36 @@ func (j *journal) loadIndex(seg *segment) error {
 	if err != nil {
 		return err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, g := range j.groups {
-		g.assign(seg, runs)
+	parts := make(map[uint64][]indexedRun)
+	for _, part := range runs {
+		parts[part.group] = append(parts[part.group], part)
+	}
+	for _, g := range j.groupsIn(seg) {
+		j.mu.Lock() // for each anew, so that no append waits for all of them
+		g.assign(seg, parts[g.id])
+		j.mu.Unlock()
 	}
 	return nil
 }
 
-// unloaded reports whether there are runs of a segment without offsets.
-func (j *journal) unloaded(seg *segment) bool {
+// groupsIn returns the groups that have entries in a segment, by their ids.
+func (j *journal) groupsIn(seg *segment) (list []*group) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	for _, g := range j.groups {
-		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == seg && !r.loaded() {
-				return true
-			}
+		if slices.ContainsFunc(g.runs, func(r run) bool { return r.seg == seg }) {
+			list = append(list, g)
 		}
 	}
-	return false
+	slices.SortFunc(list, func(a, b *group) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// unloaded reports whether a group has entries in a segment of which nobody knows yet where they are.
+func (j *journal) unloaded(g *group, seg *segment) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return slices.ContainsFunc(g.runs, func(r run) bool { return r.seg == seg && !r.loaded() })
 }
 
 // readRuns returns the index of a segment, from where it was written or from the frames.
@@ -79,7 +91,7 @@ func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
 	return scanIndex(r, end, m)
 }
 
-// assign gives the group's runs in a segment that have no offsets those of its index, which is given up to it. What the index has not is
+// assign gives the group's runs in a segment that have no offsets those of its part of the index, which is given up to it. What the index has not is
 // at offset 0, and reading it says so.
 func (g *group) assign(seg *segment, index []indexedRun) {
 	fresh := make(map[uint64]bool) // by first entry
@@ -89,9 +101,6 @@ func (g *group) assign(seg *segment, index []indexedRun) {
 		}
 	}
 	for _, part := range index {
-		if part.group != g.id {
-			continue
-		}
 		last := part.first + uint64(len(part.offs)) - 1
 		for i := g.at(part.first); i < len(g.runs) && g.runs[i].first <= last; i++ {
 			if r := &g.runs[i]; fresh[r.first] {

@@ -15,7 +15,7 @@ import (
 
 // takeNext returns the segment to go on in, ready for a frame that ends at end and with room bytes behind that.
 func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
-	size := max(k.j.opts.SegmentBytes, roundUp(end+room+reserveBytes+blockBytes, blockBytes))
+	size := max(k.segmentBytes(), roundUp(end+room+reserveBytes+blockBytes, blockBytes))
 	if size > maxSegmentBytes {
 		return nil, fmt.Errorf("wal: a batch needs a segment of %d bytes, the most is %d; split it", size, maxSegmentBytes)
 	}
@@ -141,7 +141,7 @@ func (k *keeper) prepare(size int64) error {
 	}
 	seg := newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: size})
 	seg.fresh = true
-	err = k.install(seg, f, tmp, size > k.j.opts.SegmentBytes)
+	err = k.install(seg, f, tmp, size > k.segmentBytes())
 	if err == nil {
 		return nil
 	}
@@ -245,11 +245,11 @@ func (k *keeper) recyclable() *segment {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.next != nil && (k.next.zeroed.Load() > framesOffset+firstZeros || k.next.size != k.j.opts.SegmentBytes) {
+	if k.next != nil && (k.next.zeroed.Load() > framesOffset+firstZeros || k.next.size != k.segmentBytes()) {
 		return nil
 	}
 	for i, seg := range k.unused {
-		if seg.size == k.j.opts.SegmentBytes && seg.rw == nil && k.j.handles.retire(seg) {
+		if seg.size == k.segmentBytes() && seg.rw == nil && k.j.handles.retire(seg) {
 			k.unused = slices.Delete(k.unused, i, i+1)
 			return seg
 		}

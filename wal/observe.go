@@ -8,17 +8,16 @@ import (
 // This file is how others see what a store does, while it does it.
 
 // observe begins to tell whom the options name.
-func (s *Store) observe() {
-	j := s.j
-	j.meter.Attach(j.opts.Metrics, s.figures)
+func (j *journal) observe() {
+	j.meter.Attach(j.opts.Metrics, j.figures)
 	if !j.readOnly {
 		j.watch.Start(engine.WatchOptions{Path: j.dir, After: j.opts.StallAfter, Told: j.opts.OnStall, Logger: j.opts.Logger})
 	}
 }
 
 // figures are Stats for a sink, which may ask while the store closes.
-func (s *Store) figures() metrics.Stats {
-	st := s.stats()
+func (j *journal) figures() metrics.Stats {
+	st := j.stats()
 	out := metrics.Stats{
 		Entries: st.Entries, LiveBytes: st.LiveBytes, DiskBytes: st.DiskBytes, Segments: st.Segments,
 		StalledSeconds: st.Stalled.Seconds(), Stalls: st.Stalls, SegmentsRecycled: st.Recycled,

@@ -83,6 +83,9 @@ type Options struct {
 	// test repeats. busy has it never find the log idle.
 	inline, busy bool
 
+	// garbage is how many bytes of dead entries are left alone; 0 is idleGarbage segments.
+	garbage int64
+
 	// still leaves out the background: nothing is prepared, zeroed or cleaned up.
 	still bool
 }

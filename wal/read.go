@@ -60,13 +60,24 @@ func cached(seg *segment, off int64, n int64) *cacheBlock {
 
 // decode verifies a record and fills out with its entry.
 func decode(seg *segment, off int64, b []byte, group, index uint64, out *raft.Log) error {
-	r, err := parseRecord(b, seg.seed, off)
+	r, err := entryRecord(seg, off, b, group, index)
+	if err != nil {
+		return err
+	}
+	return entryError(seg, off, index, fill(out, &r))
+}
+
+// entryRecord verifies the record of an entry. Its parts refer to b.
+func entryRecord(seg *segment, off int64, b []byte, group, index uint64) (r record, err error) {
+	r, err = parseRecord(b, seg.seed, off)
 	if err == nil && (r.kind != recordEntry || r.group != group || r.a != index) {
 		err = fmt.Errorf("there is record %d of group %d and index %d in its place", r.kind, r.group, r.a)
 	}
-	if err == nil {
-		err = fill(out, &r)
-	}
+	return r, entryError(seg, off, index, err)
+}
+
+// entryError says which entry it is that cannot be read.
+func entryError(seg *segment, off int64, index uint64, err error) error {
 	if errors.Is(err, ballast.ErrUnknownVersion) {
 		return fmt.Errorf("wal: entry %d in %s at offset %d: %w", index, seg.path, off, err)
 	}
@@ -158,8 +169,13 @@ const (
 	guessBytes      = 4 << 10 // of a record whose length is not known
 )
 
-// fetch reads the record of an entry into memory of its own and decodes it.
+// fetch reads the record of an entry and decodes it.
 func (j *journal) fetch(at location, group, index uint64, out *raft.Log) error {
+	return j.view(at, func(b []byte) error { return decode(at.seg, at.off, b, group, index, out) })
+}
+
+// view reads the record at a location into memory that is used again, and calls read with it.
+func (j *journal) view(at location, read func(b []byte) error) error {
 	buf := scratch.Get().(*[]byte)
 	defer func() {
 		if cap(*buf) <= maxScratchBytes {
@@ -184,7 +200,7 @@ func (j *journal) fetch(at location, group, index uint64, out *raft.Log) error {
 			return err
 		}
 	}
-	return decode(at.seg, at.off, b[:n], group, index, out)
+	return read(b[:n])
 }
 
 // grow returns n bytes that begin with what is in buf.

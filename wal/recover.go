@@ -312,9 +312,12 @@ func (rec *recovery) change(q *record) error {
 	g := rec.group(q.group)
 	switch q.kind {
 	case recordSet:
-		g.stable[string(q.first)] = append([]byte{}, q.second...)
+		g.stable.set(q.first, q.second)
 	case recordUnset:
-		delete(g.stable, string(q.first))
+		g.stable.remove(q.first)
+	case recordDrop:
+		g.remove(0, math.MaxUint64)
+		delete(rec.groups, q.group)
 	case recordDelete:
 		if q.a <= q.b {
 			g.remove(q.a, q.b)

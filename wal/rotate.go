@@ -34,7 +34,7 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 	rotated = w.seg
 	rotated.successor = next.identity
 	w.take(next)
-	w.alone = framesOffset+size+indexRoom(int64(entries)) > w.j.opts.SegmentBytes
+	w.alone = framesOffset+size+indexRoom(int64(entries)) > w.j.keeper.segmentBytes()
 	return rotated, nil
 }
 
@@ -66,11 +66,12 @@ func (w *writer) checkpointBytes() int64 {
 	n := int64(1+len(j.segments)+1) * (recordHeaderBytes + segmentRefBytes)
 	for _, g := range j.groups {
 		n += recordHeaderBytes + liveRunBytes*int64(len(g.runs)+1)
-		for key, value := range g.stable {
+		for key, value := range g.stable.all() {
 			n += padded(recordHeaderBytes + int64(len(key)) + int64(len(value)))
 		}
 	}
 	w.checkpointRoom = n
+	j.keeper.checkpointIs(n)
 	return n
 }
 
@@ -99,6 +100,9 @@ func (w *writer) checkpoint(before *segment) {
 }
 
 func (w *writer) groupCheckpoint(g *group) {
+	if !g.known() {
+		return
+	}
 	var runs []byte
 	for i := 0; i < len(g.runs); {
 		r := liveRun{segment: g.runs[i].seg.number, first: g.runs[i].first, last: g.runs[i].last}
@@ -108,8 +112,7 @@ func (w *writer) groupCheckpoint(g *group) {
 		runs = appendLiveRun(runs, r)
 	}
 	w.record(&record{kind: recordRuns, group: g.id, a: g.commit, second: runs, raw: uint32(len(runs))})
-	for _, key := range sortedKeys(g.stable) {
-		value := g.stable[key]
+	for key, value := range g.stable.all() {
 		w.record(&record{kind: recordSet, group: g.id, first: []byte(key), second: value, raw: uint32(len(value))})
 	}
 }
@@ -128,10 +131,9 @@ func (j *journal) indexOf(seg *segment) (records []record, bytes int64, err erro
 	if err := j.loadIndex(seg); err != nil {
 		return nil, 0, err
 	}
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	for _, id := range sortedKeys(j.groups) {
-		for _, r := range j.groups[id].runs {
+	for _, g := range j.groupsIn(seg) {
+		j.mu.RLock() // for each anew, so that no append waits for all of them
+		for _, r := range g.runs {
 			if r.seg != seg {
 				continue
 			}
@@ -139,9 +141,10 @@ func (j *journal) indexOf(seg *segment) (records []record, bytes int64, err erro
 			for i := range uint64(r.count()) {
 				offs = binary.LittleEndian.AppendUint32(offs, uint32(r.offset(i)>>3))
 			}
-			records = append(records, record{kind: recordIndex, group: id, a: r.first, second: offs, raw: uint32(len(offs))})
+			records = append(records, record{kind: recordIndex, group: g.id, a: r.first, second: offs, raw: uint32(len(offs))})
 			bytes += padded(recordHeaderBytes + int64(len(offs)))
 		}
+		j.mu.RUnlock()
 	}
 	return records, bytes, nil
 }

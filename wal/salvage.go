@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -74,7 +75,7 @@ func Salvage(dir string, opts *Options) (*Salvaged, error) {
 		return nil, err
 	}
 	out := &Salvaged{
-		Stable: p.group(0).stable, StableUnsure: p.stableUnsure, Stale: sortedKeys(p.stale), Reached: p.reached,
+		Stable: maps.Collect(p.group(0).stable.all()), StableUnsure: p.stableUnsure, Stale: sortedKeys(p.stale), Reached: p.reached,
 		Damage: append(s.relevant(p), p.damage...),
 	}
 	if p.missing {

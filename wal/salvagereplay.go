@@ -270,7 +270,7 @@ func (p *pass) missAt(damage *ballast.CorruptionError) {
 // unsure notes that a stable value may be missing.
 func (p *pass) unsure() {
 	p.stableUnsure = true
-	for key := range p.group(0).stable {
+	for key := range p.group(0).stable.all() {
 		p.stale[key] = true
 	}
 }
@@ -314,7 +314,7 @@ func (p *pass) record(q *record, at int64, whole, first bool) error {
 		p.damage = append(p.damage, &ballast.CorruptionError{Path: p.seg.path, Offset: at, Err: fmt.Errorf("a stable value is damaged, its key reads %q", key)})
 		p.unsure()
 	case q.kind == recordSet:
-		p.group(q.group).stable[string(q.first)] = append([]byte{}, q.second...)
+		p.group(q.group).stable.set(q.first, q.second)
 		delete(p.stale, string(q.first))
 	case q.kind == recordDelete || q.kind == recordCommit:
 		if wanted {

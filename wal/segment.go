@@ -48,6 +48,8 @@ type segment struct {
 	// indexed is the marker that the log was closed with, for the tail: it says where the index of its entries is.
 	indexed marker
 
+	loading sync.Mutex // one reads the index at a time
+
 	// bad says why none of it can be read, nil for a good one. Guarded by journal.mu.
 	bad error
 

@@ -27,6 +27,8 @@ type Stats struct {
 	ZeroBytes  int64  // written ahead of the log, by the background
 	Syncs      uint64 // of the frames and of the background
 	Recycled   uint64 // segments that were used again
+	Moved      uint64 // entries that were moved out of segments in which little else was live
+	MovedBytes int64  // of their records
 
 	AppendFailures uint64 // appends that failed, also for want of space
 	Stalls         uint64 // durable writes that took longer than Options.StallAfter
@@ -38,28 +40,31 @@ type Stats struct {
 // Stats returns figures of the store, zeros after Close. It may be called by any goroutine and waits for no write; it
 // asks the file system about each file.
 func (s *Store) Stats() Stats {
-	if s.j.gate.Enter() != nil {
+	if s.gate.Enter() != nil {
 		return Stats{}
 	}
-	defer s.j.gate.Leave()
-	return s.stats()
+	defer s.gate.Leave()
+	st := s.j.stats()
+	s.j.mu.RLock()
+	defer s.j.mu.RUnlock()
+	st.FirstIndex, st.LastIndex, st.CommitIndex, st.Entries = s.g.first(), s.g.last(), s.g.commit, s.g.entries()
+	return st
 }
 
-// stats is Stats of a store that may be closing.
-func (s *Store) stats() Stats {
-	j := s.j
+// stats returns what concerns the log as a whole, and the entries of all groups. The log may be closing.
+func (j *journal) stats() Stats {
 	k, w := &j.keeper, &j.writer
 	st := Stats{
 		Calls: w.calls.Load(), Frames: w.frames.Load(), FrameBytes: w.frameBytes.Load(), BlockBytes: w.blockBytes.Load(),
 		ZeroBytes: k.zeroBytes.Load(), Syncs: w.frames.Load() + uint64(k.syncs.Load()), Recycled: uint64(k.recycled.Load()),
+		Moved: j.reclaimer.movedEntries.Load(), MovedBytes: j.reclaimer.movedBytes.Load(),
 	}
 	st.Failed = j.failed.Err()
 	st.measured(j)
 	var paths []string
 	j.mu.RLock()
-	st.FirstIndex, st.LastIndex, st.CommitIndex = s.g.first(), s.g.last(), s.g.commit
-	for _, r := range s.g.runs {
-		st.Entries += uint64(r.count())
+	for _, g := range j.groups {
+		st.Entries += g.entries()
 	}
 	st.Segments = len(j.segments)
 	for _, seg := range j.segments {

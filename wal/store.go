@@ -1,8 +1,9 @@
 package wal
 
 import (
-	"maps"
-	"slices"
+	"errors"
+	"fmt"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -16,11 +17,15 @@ var (
 	_ ballast.KeyDeleter = (*Store)(nil)
 )
 
-// Store is the log and the stable state of one raft peer in a directory. See [ballast.Store] for what its methods
-// promise.
+// Store is the log and the stable state of one raft peer: all of a directory, or one group of several in it. See [ballast.Store] for
+// what its methods promise.
 type Store struct {
 	j       *journal
 	g       *group
+	gate    engine.Gate
+	closed  atomic.Bool // for reading, which takes no gate
+	groups  *Groups     // that it is one of, nil for a store that has the log for itself
+	staged  engine.CommitStage
 	overlay engine.Overlay // of a read-only store
 }
 
@@ -55,9 +60,22 @@ func open(dir string, opts *Options, readOnly bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{j: j, g: j.group(0)}
-	s.observe()
-	return s, nil
+	if err := j.single(); err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	j.observe()
+	return &Store{j: j, g: j.group(0)}, nil
+}
+
+// single returns an error for a log in which there are groups and group 0 is none of them: whoever takes it for the log of one peer would
+// find that peer without its vote.
+func (j *journal) single() error {
+	ids := j.ids()
+	if len(ids) == 0 || ids[0] == 0 {
+		return nil
+	}
+	return fmt.Errorf("wal: %w: %s is the log of %d raft groups, from %d to %d, and has no group 0; open it with OpenGroups",
+		ballast.ErrForeign, j.dir, len(ids), ids[0], ids[len(ids)-1])
 }
 
 // group returns the state of a group, a new one when the log knows none.
@@ -77,24 +95,29 @@ func (s *Store) IsMonotonic() bool { return false }
 
 // FirstIndex implements raft.LogStore.
 func (s *Store) FirstIndex() (uint64, error) {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return 0, err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	return s.g.firstIndex.Load(), nil
 }
 
 // LastIndex implements raft.LogStore.
 func (s *Store) LastIndex() (uint64, error) {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return 0, err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	return s.g.lastIndex.Load(), nil
 }
 
 // GetLog implements raft.LogStore.
-func (s *Store) GetLog(index uint64, log *raft.Log) error { return s.j.get(s.g, index, log) }
+func (s *Store) GetLog(index uint64, log *raft.Log) error {
+	if s.closed.Load() {
+		return ballast.ErrClosed
+	}
+	return s.j.get(s.g, index, log)
+}
 
 // StoreLog implements raft.LogStore.
 func (s *Store) StoreLog(log *raft.Log) error {
@@ -113,14 +136,14 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 
 func (s *Store) store(r *request) error {
 	defer r.release()
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	if len(r.logs) == 0 {
 		return nil
 	}
-	r.commit, r.staged = s.g.staged.Pop()
+	r.commit, r.staged = s.staged.Pop()
 	if s.j.readOnly {
 		return ballast.ErrReadOnly
 	}
@@ -136,10 +159,10 @@ func (s *Store) store(r *request) error {
 
 // DeleteRange implements raft.LogStore.
 func (s *Store) DeleteRange(min, max uint64) error {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	if s.j.readOnly {
 		return ballast.ErrReadOnly
 	}
@@ -162,10 +185,10 @@ func (s *Store) DeleteRange(min, max uint64) error {
 // Set implements raft.StableStore. A key and a value that together are larger than MaxEntryBytes are refused with
 // [ballast.EntryTooLargeError].
 func (s *Store) Set(key, value []byte) error {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	if n := len(key) + len(value); n > s.j.opts.MaxEntryBytes {
 		return &ballast.EntryTooLargeError{Bytes: n, Limit: s.j.opts.MaxEntryBytes}
 	}
@@ -181,10 +204,10 @@ func (s *Store) Set(key, value []byte) error {
 
 // DeleteKey implements [ballast.KeyDeleter].
 func (s *Store) DeleteKey(key []byte) error {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	if s.j.readOnly {
 		return ballast.ErrReadOnly
 	}
@@ -192,7 +215,7 @@ func (s *Store) DeleteKey(key []byte) error {
 		return err
 	}
 	s.j.mu.RLock()
-	_, there := s.g.stable[string(key)]
+	_, there := s.g.stable.get(key)
 	s.j.mu.RUnlock()
 	if !there {
 		return nil
@@ -205,15 +228,15 @@ func (s *Store) DeleteKey(key []byte) error {
 
 // Get implements raft.StableStore.
 func (s *Store) Get(key []byte) ([]byte, error) {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	if value := s.overlay.Get(key); value != nil {
 		return value, nil
 	}
 	s.j.mu.RLock()
-	value, ok := s.g.stable[string(key)]
+	value, ok := s.g.stable.get(key)
 	s.j.mu.RUnlock()
 	if !ok {
 		return nil, ballast.ErrKeyNotFound
@@ -237,29 +260,29 @@ func (s *Store) GetUint64(key []byte) (uint64, error) {
 
 // StageCommitIndex implements [ballast.CommitTracker].
 func (s *Store) StageCommitIndex(index uint64) error {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.j.gate.Leave()
-	s.g.staged.Stage(index)
+	defer s.gate.Leave()
+	s.staged.Stage(index)
 	return nil
 }
 
 // GetCommitIndex implements [ballast.CommitTracker].
 func (s *Store) GetCommitIndex() (uint64, error) {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return 0, err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	return s.g.commitIndex.Load(), nil
 }
 
 // NextIndex implements [ballast.Inspector].
 func (s *Store) NextIndex(index uint64) (uint64, error) {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return 0, err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	s.j.mu.RLock()
 	defer s.j.mu.RUnlock()
 	i := s.g.at(index)
@@ -271,15 +294,34 @@ func (s *Store) NextIndex(index uint64) (uint64, error) {
 
 // StableKeys implements [ballast.Inspector].
 func (s *Store) StableKeys() ([][]byte, error) {
-	if err := s.j.gate.Enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.j.gate.Leave()
+	defer s.gate.Leave()
 	s.j.mu.RLock()
-	keys := slices.Collect(maps.Keys(s.g.stable))
+	keys := make([]string, 0, len(s.g.stable))
+	for key := range s.g.stable.all() {
+		keys = append(keys, key)
+	}
 	s.j.mu.RUnlock()
 	return s.overlay.AllKeys(keys), nil
 }
 
-// Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing.
-func (s *Store) Close() error { return s.j.close() }
+// Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing. One group of several is
+// closed for itself; it can be had again from its [Groups], and the log stays open.
+func (s *Store) Close() error {
+	if !s.shut() {
+		return nil
+	}
+	if s.groups != nil {
+		s.groups.forget(s)
+		return nil
+	}
+	return s.j.close()
+}
+
+// shut lets no call in any more, and reports whether it was this one that closed the store.
+func (s *Store) shut() bool {
+	s.closed.Store(true)
+	return s.gate.Close()
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,7 +18,7 @@ const maxGroupBytes = 4 << 20
 // request is one durable call.
 type request struct {
 	group  *group
-	kind   byte // recordEntry, recordSet, recordUnset or recordDelete
+	kind   byte // recordEntry, recordSet, recordUnset, recordDelete, recordDrop; recordMoved for entries that move
 	logs   []*raft.Log
 	one    [1]*raft.Log // the backing of logs for a single one
 	commit uint64       // staged for the entries, when staged
@@ -26,6 +27,9 @@ type request struct {
 	value  []byte
 	low    uint64 // of a deletion
 	high   uint64
+	moves  []movedEntry
+
+	passed bool // others were preferred once
 
 	bytes int64 // at most, of its records
 	err   error
@@ -50,10 +54,17 @@ func (r *request) measure() {
 		}
 	case recordSet, recordUnset:
 		r.bytes = padded(recordHeaderBytes + int64(len(r.key)) + int64(len(r.value)))
-	case recordDelete:
+	case recordDelete, recordDrop:
 		r.bytes = recordHeaderBytes
+	case recordMoved:
+		for i := range r.moves {
+			r.bytes += r.moves[i].rec.size()
+		}
 	}
 }
+
+// entries returns how many entries the request puts into the segment, at most.
+func (r *request) entries() int { return len(r.logs) + len(r.moves) }
 
 // queue is where calls wait while another one writes. Whoever comes when nobody writes is the leader and writes for all that
 // wait; then the first of those that came meanwhile leads. With one caller that costs a lock.
@@ -65,6 +76,14 @@ type queue struct {
 
 // submit makes a request durable and visible.
 func (j *journal) submit(r *request) error {
+	err := j.enqueue(r)
+	if j.opts.inline && r.kind != recordMoved {
+		j.reclaimer.work()
+	}
+	return err
+}
+
+func (j *journal) enqueue(r *request) error {
 	r.measure()
 	q := &j.queue
 	q.mu.Lock()
@@ -85,18 +104,15 @@ func (j *journal) submit(r *request) error {
 	j.watch.Begin()
 	j.writer.write(batch)
 	j.watch.End(r.err)
-	for _, other := range batch[1:] {
-		other.wake <- struct{}{} // it is not ours afterwards
+	for _, other := range batch {
+		if other != r {
+			other.wake <- struct{}{} // it is not ours afterwards
+		}
 	}
 	clear(batch)
 
 	q.mu.Lock()
-	var next *request
-	if len(q.waiting) > 0 {
-		next = q.waiting[0]
-		q.waiting = append(q.waiting[:0], q.waiting[1:]...)
-		next.leads = true
-	}
+	next := q.next()
 	q.leading = next != nil
 	q.mu.Unlock()
 	if next != nil {
@@ -105,17 +121,37 @@ func (j *journal) submit(r *request) error {
 	return r.err
 }
 
-// collect adds to batch what waits and fits beside its first request.
-func (q *queue) collect(batch []*request) []*request {
-	n, bytes := 0, int64(0)
-	for n < len(q.waiting) && bytes+q.waiting[n].bytes <= maxGroupBytes {
-		bytes += q.waiting[n].bytes
-		n++
+// next takes the request that leads next out of the queue: the first one. One that is so large that all others would wait for its write lets
+// those go first that came meanwhile, once.
+func (q *queue) next() *request {
+	if len(q.waiting) == 0 {
+		return nil
 	}
-	batch = append(batch, q.waiting[:n]...)
-	rest := copy(q.waiting, q.waiting[n:])
-	clear(q.waiting[rest:])
-	q.waiting = q.waiting[:rest]
+	i := 0
+	if first := q.waiting[0]; first.bytes > maxGroupBytes && !first.passed {
+		first.passed = true
+		i = max(0, slices.IndexFunc(q.waiting, func(r *request) bool { return r.bytes <= maxGroupBytes }))
+	}
+	next := q.waiting[i]
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	next.leads = true
+	return next
+}
+
+// collect adds to batch what waits and fits beside its first request. What is too large stays, and what comes behind it does not wait for it.
+func (q *queue) collect(batch []*request) []*request {
+	rest, bytes := q.waiting[:0], int64(0)
+	for _, r := range q.waiting {
+		if bytes+r.bytes > maxGroupBytes {
+			rest = append(rest, r)
+			continue
+		}
+		bytes += r.bytes
+		batch = append(batch, r)
+	}
+	clear(q.waiting[len(rest):])
+	q.waiting = rest
+	movesFirst(batch)
 	return batch
 }
 
@@ -160,7 +196,7 @@ func (w *writer) write(batch []*request) {
 		// No room. What is kept back is for votes and deletions, so these need not fail with the entries.
 		rest := batch[:0:0]
 		for _, r := range batch {
-			if r.err = err; r.kind != recordEntry {
+			if r.err = err; r.entries() == 0 {
 				rest = append(rest, r)
 			}
 		}
@@ -179,7 +215,7 @@ func (w *writer) writeAll(batch []*request) error {
 	size, entries := int64(frameHeaderBytes), 0
 	for _, r := range batch {
 		size += r.bytes
-		entries += len(r.logs)
+		entries += r.entries()
 	}
 	if err := w.reopen(); err != nil {
 		return err
@@ -208,6 +244,7 @@ func (w *writer) writeAll(batch []*request) error {
 		w.j.keeper.seal(rotated)
 	}
 	w.j.keeper.appended(w.pos - w.start)
+	w.j.reclaimer.appended()
 	return nil
 }
 
@@ -287,6 +324,10 @@ func (w *writer) request(q *request) {
 		w.record(&record{kind: recordUnset, group: q.group.id, first: q.key})
 	case recordDelete:
 		w.record(&record{kind: recordDelete, group: q.group.id, a: q.low, b: q.high})
+	case recordDrop:
+		w.record(&record{kind: recordDrop, group: q.group.id})
+	case recordMoved:
+		w.moved(q.moves)
 	}
 }
 
@@ -393,15 +434,22 @@ func (j *journal) apply(r *request, offs []uint32) int {
 			g.commit = min(r.commit, g.last())
 		}
 	case recordSet:
-		g.stable[string(r.key)] = append([]byte{}, r.value...)
+		g.stable.set(r.key, r.value)
 	case recordUnset:
-		delete(g.stable, string(r.key))
+		g.stable.remove(r.key)
+	case recordDrop:
+		delete(j.groups, g.id)
+		fallthrough
 	case recordDelete:
 		g.remove(r.low, r.high)
 		g.lowerCommit()
 		replaced = true
+	case recordMoved:
+		used := j.applyMoves(r.moves, offs)
+		j.sweep()
+		return used
 	}
-	if r.kind != recordSet {
+	if r.kind != recordSet && r.kind != recordUnset {
 		g.publish()
 	}
 	if replaced {

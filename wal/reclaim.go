@@ -1,0 +1,241 @@
+package wal
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// The reclaimer keeps a group that lags from pinning old segments for ever: it moves the live entries of segments that are nearly empty to the end
+// of the log. It is bounded in three ways: it begins only when more is dead than live, it moves one byte for each moveShare that were
+// appended, and it moves moveBytes at a time, which an append that comes meanwhile waits for as it would for one of another group.
+type reclaimer struct {
+	j *journal
+
+	working sync.Mutex      // held by who moves
+	credit  int64           // bytes that may be moved
+	seen    int64           // of keeper.appendedBytes, as far as credit has it
+	list    []movedEntry          // still to be moved, of one segment
+	failed  map[uint64]bool // numbers of segments that hold something that cannot be read
+
+	movedEntries atomic.Uint64
+	movedBytes   atomic.Int64 // of records
+	woken        atomic.Int64 // keeper.appendedBytes then
+
+	wake chan struct{} // holds one
+	stop chan struct{}
+	done chan struct{}
+}
+
+const (
+	// idleGarbage is how many segments of dead entries are left alone, so that a log with little in it is not moved about.
+	idleGarbage = 4
+
+	// moveShare bounds the write amplification: entries move at 1/moveShare of the rate of appends.
+	moveShare = 4
+
+	// moveBytes is what is moved with one frame, about; a larger entry alone.
+	moveBytes = 64 << 10
+
+	// maxCredit is for how much moving a phase without any is good.
+	maxCredit = 16 << 20
+)
+
+func (rc *reclaimer) start(j *journal) {
+	rc.j = j
+	rc.failed = make(map[uint64]bool)
+	rc.wake, rc.stop, rc.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	if j.opts.inline {
+		close(rc.done)
+		return
+	}
+	go rc.run()
+}
+
+func (rc *reclaimer) halt() {
+	if rc.j == nil {
+		return
+	}
+	close(rc.stop)
+	<-rc.done
+}
+
+func (rc *reclaimer) run() {
+	defer close(rc.done)
+	for {
+		select {
+		case <-rc.stop:
+			return
+		case <-rc.wake:
+			rc.work()
+		}
+	}
+}
+
+// appended wakes the reclaimer when what was appended is worth some moves.
+func (rc *reclaimer) appended() {
+	now := rc.j.keeper.appendedBytes.Load()
+	if now-rc.woken.Load() < 4*moveBytes*moveShare || rc.j.opts.inline {
+		return
+	}
+	rc.woken.Store(now)
+	select {
+	case rc.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stopped reports whether the log is being closed.
+func (rc *reclaimer) stopped() bool {
+	select {
+	case <-rc.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// work moves as much as it may.
+func (rc *reclaimer) work() {
+	if !rc.working.TryLock() {
+		return
+	}
+	defer rc.working.Unlock()
+	for !rc.stopped() {
+		if rc.earn(); rc.credit < moveBytes {
+			return
+		}
+		if len(rc.list) == 0 {
+			seg := rc.choose()
+			if seg == nil {
+				return
+			}
+			if err := rc.take(seg); err != nil {
+				rc.giveUp(seg, err)
+				continue
+			}
+		}
+		if err := rc.moveSome(); err != nil {
+			return // without space, or on a log that has failed, there is nothing to be done
+		}
+	}
+}
+
+// earn turns what was appended into credit.
+func (rc *reclaimer) earn() {
+	now := rc.j.keeper.appendedBytes.Load()
+	rc.credit = min(rc.credit+(now-rc.seen)/moveShare, maxCredit)
+	rc.seen = now
+}
+
+// choose returns the segment in which the least is live, when there is enough to be gained.
+func (rc *reclaimer) choose() (least *segment) {
+	j := rc.j
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	live, dead := int64(0), int64(0)
+	for _, seg := range j.segments {
+		n := seg.liveBytes()
+		live += n
+		if seg == j.tail {
+			continue
+		}
+		dead += seg.end - framesOffset - n
+		if rc.failed[seg.number] || seg.bad != nil || seg.density() >= 0.5 {
+			continue
+		}
+		if least == nil || seg.density() < least.density() {
+			least = seg
+		}
+	}
+	if dead <= max(live, cmp.Or(j.opts.garbage, idleGarbage*j.keeper.segmentBytes())) {
+		return nil
+	}
+	return least
+}
+
+// density returns the share of its entries that are live. The caller holds journal.mu.
+func (s *segment) density() float64 { return float64(s.live) / float64(max(s.stored, 1)) }
+
+// take makes the list of the live entries of a segment, in the order in which they lie there.
+func (rc *reclaimer) take(seg *segment) error {
+	if err := rc.j.loadIndex(seg); err != nil {
+		return err
+	}
+	for _, g := range rc.j.groupsIn(seg) {
+		rc.j.mu.RLock()
+		for i := range g.runs {
+			if r := &g.runs[i]; r.seg == seg && r.loaded() {
+				for k := range uint64(r.count()) {
+					rc.list = append(rc.list, movedEntry{group: g, index: r.first + k, seg: seg, off: r.offset(k)})
+				}
+			}
+		}
+		rc.j.mu.RUnlock()
+	}
+	slices.SortFunc(rc.list, func(a, b movedEntry) int { return cmp.Compare(a.off, b.off) })
+	return nil
+}
+
+// moveSome moves the first entries of the list.
+func (rc *reclaimer) moveSome() error {
+	r := requests.Get().(*request)
+	defer r.release()
+	r.kind = recordMoved
+	bytes := int64(0)
+	for len(rc.list) > 0 && bytes < moveBytes {
+		m := rc.list[0]
+		rc.list = rc.list[1:]
+		if err := rc.read(&m); err != nil {
+			rc.giveUp(m.seg, err)
+			continue
+		}
+		bytes += m.rec.size()
+		r.moves = append(r.moves, m)
+	}
+	if len(rc.list) == 0 {
+		rc.list = nil
+	}
+	if len(r.moves) == 0 {
+		return nil
+	}
+	if err := rc.j.submit(r); err != nil {
+		rc.list = nil // it is made anew
+		return err
+	}
+	for i := range r.moves {
+		if m := &r.moves[i]; m.taken {
+			rc.movedEntries.Add(1)
+			rc.movedBytes.Add(m.rec.size())
+		}
+	}
+	rc.credit -= bytes
+	rc.seen += bytes // what it appends itself earns nothing
+	return nil
+}
+
+// read reads and verifies the record of an entry.
+func (rc *reclaimer) read(m *movedEntry) error {
+	at := location{seg: m.seg, off: m.off}
+	rc.j.mu.RLock()
+	at.end = m.seg.end
+	rc.j.mu.RUnlock()
+	if err := at.readable(); err != nil {
+		return err
+	}
+	return rc.j.view(at, func(b []byte) (err error) {
+		m.rec, err = entryRecord(m.seg, m.off, slices.Clone(b), m.group.id, m.index)
+		return err
+	})
+}
+
+// giveUp leaves a segment alone from now on: it stays until what cannot be read is deleted. What is gone meanwhile is no failure.
+func (rc *reclaimer) giveUp(seg *segment, err error) {
+	if errors.Is(err, errGone) || rc.failed[seg.number] {
+		return
+	}
+	rc.failed[seg.number] = true
+	rc.j.opts.Logger.Warn("wal: entries of a segment cannot be moved, so it stays until they are deleted", "segment", seg.path, "err", err)
+}
