@@ -17,7 +17,7 @@ type reclaimer struct {
 	working sync.Mutex      // held by who moves
 	credit  int64           // bytes that may be moved
 	seen    int64           // of keeper.appendedBytes, as far as credit has it
-	list    []movedEntry          // still to be moved, of one segment
+	list    []movedEntry    // still to be moved, of one segment
 	failed  map[uint64]bool // numbers of segments that hold something that cannot be read
 
 	movedEntries atomic.Uint64
