@@ -13,10 +13,7 @@ import (
 type dirMove struct{ from, to string }
 
 func (m *Mem) renameDir(from, to string) error {
-	switch {
-	case from == to:
-		return nil
-	case m.dirs[to] != nil:
+	if m.dirs[to] != nil { // itself too, as package os has it
 		return syscall.EEXIST
 	}
 	if _, err := m.lookup(to); err == nil {

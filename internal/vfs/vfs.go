@@ -44,7 +44,7 @@ type FS interface {
 	// OpenRead opens a file that is there for reading. What would change it is an error.
 	OpenRead(path string) (File, error)
 
-	// Rename gives a file or a folder another name in the same folder. A file replaces a file of that name. After a power cut
+	// Rename gives a file or a folder another name in the same folder. A file replaces a file of that name, a folder nothing (fs.ErrExist). After a power cut
 	// before SyncDir it has the one name or the other, and a file that was replaced may be there again. On windows
 	// neither Rename nor Remove takes a file that is open.
 	Rename(from, to string) error
