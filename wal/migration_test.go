@@ -185,16 +185,15 @@ func TestMigrationCrash(t *testing.T) {
 			mem := m.files()
 			mem.SetHook(func(call *vfs.Call) error {
 				calls++
-				cut, names := call.Cut(), call.Op == vfs.OpRename || call.Op == vfs.OpSyncDir
-				seeds := more
-				if names { // what happened is whole or not at all, but in many orders
+				cut, seeds := call.Cut(), more
+				if itsOwn(call) { // what happened is whole or not at all, but in many orders
 					seeds *= 5
 				}
 				for range seeds {
 					cuts++
 					m.afterCrash(t, cut.Crash(*crashSeed+uint64(cuts)), call, cuts)
 				}
-				if names && !strings.Contains(filepath.Dir(call.Path), ".migrating") || calls%70 == 0 {
+				if itsOwn(call) && (thin == 1 || call.Op == vfs.OpRename) {
 					cuts += m.cutAgain(t, cut.Crash(*crashSeed+uint64(cuts)), cuts)
 					cuts += m.cutAgain(t, mem.Clone(), cuts)
 				}
@@ -208,17 +207,22 @@ func TestMigrationCrash(t *testing.T) {
 	}
 }
 
-// cutAgain finishes a migration and cuts the power in each call that gives something a name, and in some others.
+// itsOwn reports whether a call is one of the migration and not of the wal in it, and changes or syncs names.
+func itsOwn(call *vfs.Call) bool {
+	return (call.Op == vfs.OpRename || call.Op == vfs.OpSyncDir) && !strings.Contains(call.Path, ".migrating"+string(filepath.Separator)) &&
+		!(call.Op == vfs.OpSyncDir && strings.HasSuffix(call.Path, ".migrating"))
+}
+
+// cutAgain finishes a migration and cuts the power in each of its own calls.
 func (m *migration) cutAgain(t *testing.T, mem *vfs.Mem, seed int) (cuts int) {
 	t.Helper()
 	calls := 0
 	mem.SetHook(func(call *vfs.Call) error {
 		calls++
 		seeds := 0
-		switch {
-		case call.Op == vfs.OpRename || call.Op == vfs.OpSyncDir:
+		if itsOwn(call) {
 			seeds = 3
-		case calls%20 == seed%20:
+		} else if calls%50 == seed%50 {
 			seeds = 1
 		}
 		for range seeds {
