@@ -169,7 +169,7 @@ func writeWays(t io.Writer, ways []bench.Way) {
 }
 
 func writeWorkload(t io.Writer, load bench.Workload) {
-	fmt.Fprintf(t, "\n%s\tCALLS\tMEDIAN\tP99\tLONGEST\tOF THE LIMIT\n", load.Title())
+	fmt.Fprintf(t, "\n%s\tSAMPLES\tMEDIAN\tP99\tLONGEST\tOF THE LIMIT\n", load.Title())
 	for _, x := range load.Results {
 		over := ""
 		if x.Failed != "" {
