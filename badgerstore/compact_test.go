@@ -3,10 +3,14 @@ package badgerstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/raft-ballast/ballast"
 )
@@ -55,4 +59,53 @@ func TestCompactRefuses(t *testing.T) {
 		t.Errorf("ended early: %v", err)
 	}
 	mustClose(t, mustOpen(t, dir, smallFiles()))
+}
+
+const compactDir = "BADGERSTORE_TEST_COMPACT"
+
+// TestCompactKilled kills a process that compacts a directory, again and again. Nothing is lost and nothing comes back.
+func TestCompactKilled(t *testing.T) {
+	if dir := os.Getenv(compactDir); dir != "" {
+		fmt.Println("ready")
+		for {
+			if err := Compact(t.Context(), dir, smallFiles()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	s := mustOpen(t, t.TempDir(), smallFiles())
+	for round := uint64(0); round < 3; round++ {
+		first := 100*round + 1
+		for at := first; at < first+100; at += 4 {
+			mustStore(t, s, entries(at, at+3, "entry", 50<<10))
+		}
+		if err := s.DeleteRange(0, first+60); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, s)
+		cmd := exec.Command(executable, "-test.run=^TestCompactKilled$")
+		cmd.Env = append(os.Environ(), compactDir+"="+s.dir)
+		out, err := cmd.StdoutPipe()
+		if err := errors.Join(err, cmd.Start()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 6)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rng.IntN(80_000)) * time.Microsecond)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // reports the kill
+		s = mustOpen(t, s.dir, smallFiles())
+		check(t, s, entries(first+61, first+99, "entry", 50<<10))
+	}
+	mustClose(t, s)
 }

@@ -55,16 +55,10 @@ func newBench(s streams) *cobra.Command {
 		Long:    benchLong,
 		Example: benchExample,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) <= 1 {
-				return nil
-			}
-			return countArgs(cmd, args, 1, "one folder at most")
+			return countArgs(cmd, args, min(len(args), 1), "one folder at most")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c.Dir = "."
-			if len(args) == 1 {
-				c.Dir = args[0]
-			}
+			c.Dir = append(args, ".")[0]
 			if !cmd.Flags().Changed("seed") {
 				c.Seed = rand.Uint64()
 			}
@@ -137,33 +131,11 @@ func runBench(ctx context.Context, s streams, c bench.Config, asJSON bool) error
 // writeBench shows it to people.
 func writeBench(w io.Writer, r *bench.Report) error {
 	t := newTable(w)
-	fmt.Fprintf(t, "folder\t%s\nfile system\t%s on %s, %s free\nmeasured\t%.0f s, seed %d\n", r.Dir, r.FileSystem, r.Device, sizeText(r.FreeBytes), r.Seconds, r.Seed)
-	fmt.Fprintln(t, "\nHOW BYTES BECOME DURABLE\tBYTES\tMEDIAN\tP99\tLONGEST")
-	for _, way := range r.Ways {
-		name := way.Extents + ", " + way.Sync
-		if way.Failed != "" {
-			fmt.Fprintf(t, "%s\t%s\tfailed: %s\n", name, sizeText(int64(way.Bytes)), way.Failed)
-			continue
-		}
-		note := ""
-		if way.Fastest {
-			note = "\tthe limit"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s\n", name, sizeText(int64(way.Bytes)), bench.Micros(way.Median), bench.Micros(way.P99), bench.Micros(way.Max), note)
-	}
+	fmt.Fprintf(t, "folder\t%s\nfile system\t%s on %s, %s free\nmeasured\t%.0f s, seed %d\n",
+		r.Dir, r.FileSystem, r.Device, sizeText(r.FreeBytes), r.Seconds, r.Seed)
+	writeWays(t, r.Ways)
 	for _, load := range r.Workloads {
-		fmt.Fprintf(t, "\n%s\tCALLS\tMEDIAN\tP99\tLONGEST\tOF THE LIMIT\n", load.Title())
-		for _, x := range load.Results {
-			if x.Failed != "" {
-				fmt.Fprintf(t, "%s\tfailed: %s\n", x.Engine, x.Failed)
-				continue
-			}
-			over := ""
-			if x.OverLimit > 0 {
-				over = fmt.Sprintf("\t%.2f", x.OverLimit)
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s%s\n", x.Engine, demo.Thousands(x.Samples), bench.Micros(x.Median), bench.Micros(x.P99), bench.Micros(x.Max), over)
-		}
+		writeWorkload(t, load)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -179,4 +151,39 @@ func writeBench(w io.Writer, r *bench.Report) error {
 		}
 	}
 	return nil
+}
+
+func writeWays(t io.Writer, ways []bench.Way) {
+	fmt.Fprintln(t, "\nHOW BYTES BECOME DURABLE\tBYTES\tMEDIAN\tP99\tLONGEST")
+	for _, way := range ways {
+		name, bytes, note := way.Extents+", "+way.Sync, sizeText(int64(way.Bytes)), ""
+		if way.Failed != "" {
+			fmt.Fprintf(t, "%s\t%s\tfailed: %s\n", name, bytes, way.Failed)
+			continue
+		}
+		if way.Fastest {
+			note = "\tthe limit"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s%s\n", name, bytes, figuresText(way.Figures), note)
+	}
+}
+
+func writeWorkload(t io.Writer, load bench.Workload) {
+	fmt.Fprintf(t, "\n%s\tSAMPLES\tMEDIAN\tP99\tLONGEST\tOF THE LIMIT\n", load.Title())
+	for _, x := range load.Results {
+		over := ""
+		if x.Failed != "" {
+			fmt.Fprintf(t, "%s\tfailed: %s\n", x.Engine, x.Failed)
+			continue
+		}
+		if x.OverLimit > 0 {
+			over = fmt.Sprintf("\t%.2f", x.OverLimit)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s%s\n", x.Engine, demo.Thousands(x.Samples), figuresText(x.Figures), over)
+	}
+}
+
+// figuresText has three columns of a table.
+func figuresText(f bench.Figures) string {
+	return bench.Micros(f.Median) + "\t" + bench.Micros(f.P99) + "\t" + bench.Micros(f.Max)
 }
