@@ -40,6 +40,8 @@
 //	diff.go      ballast diff
 //	repair.go    ballast repair: repairplan.go finds out what is kept, repairwrite.go does it
 //	backup.go    ballast backup
+//	export.go    ballast export
+//	import.go    ballast import: entrysum.go compares its store with the file
 //	build.go     making a store of another one, and checking it
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
@@ -166,7 +168,7 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s))
-	root.AddCommand(newRepair(s), newBackup(s))
+	root.AddCommand(newRepair(s), newBackup(s), newExport(s), newImport(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion())
 	return root
 }
