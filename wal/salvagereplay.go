@@ -94,13 +94,17 @@ func ignoreDamage(err error) error {
 	return err
 }
 
-// restoreOlder puts back the damaged headers of segments that the checkpoint names, and knows what they said.
+// restoreOlder puts back the damaged headers of segments that the checkpoint names, and knows what they said. Of a file that was cut off
+// it leaves what is there.
 func (p *pass) restoreOlder() {
 	for _, seg := range p.segments {
-		known := slices.ContainsFunc(p.s.parts, func(o *part) bool { return o.number == seg.number && o.identity == seg.identity })
+		i := slices.IndexFunc(p.s.parts, func(o *part) bool { return o.number == seg.number && o.identity == seg.identity })
 		damaged := slices.ContainsFunc(p.s.damage, func(d *ballast.CorruptionError) bool { return d.Path == seg.path && d.Offset == 0 })
-		if !known && damaged {
-			p.s.restore(p.s.fs.patch(seg.path), seg.header)
+		switch {
+		case i >= 0:
+			seg.size = min(seg.size, p.s.parts[i].size)
+		case damaged:
+			p.s.fs.patch(seg.path).show(&seg.header)
 		}
 	}
 }
@@ -232,7 +236,10 @@ func onlyIndex(h frameHeader, frame []byte) bool {
 // why returns why the log does not end at off, where no frame is; nil when it does.
 func (p *pass) why(v verdict, off, later int64) error {
 	sealed := p.marker.state == markerSealed
+	hidden := p.s.fs.patch(p.seg.path).hides(off)
 	switch {
+	case v == isDamaged && !(sealed && p.seg.end >= p.marker.end) && hidden != nil:
+		return hidden
 	case v == isDamaged && !(sealed && p.seg.end >= p.marker.end):
 		return fmt.Errorf("frame %d is damaged", p.sequence+1)
 	case later != 0:
@@ -242,7 +249,7 @@ func (p *pass) why(v verdict, off, later int64) error {
 	case p.marker.state == markerClosed && p.sequence == p.marker.sequence, sealed:
 		return nil
 	}
-	return p.s.fs.patch(p.seg.path).hides(off)
+	return hidden
 }
 
 // miss notes that calls are missing from here on.
