@@ -14,11 +14,14 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// realPath follows links, so that the store itself changes places and not a link to it.
+// realPath follows links, so that the store itself changes places and not a link to it, and finds its name when it is the working directory.
 func realPath(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", fmt.Errorf("there is no store: %w; check the path", err)
+	}
+	if base := filepath.Base(real); base == "." || base == ".." {
+		return filepath.Abs(real)
 	}
 	return real, nil
 }
