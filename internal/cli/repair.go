@@ -182,7 +182,7 @@ type keptJSON struct {
 }
 
 func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error) {
-	w, err := at.openWreck()
+	w, err := at.openWreck(s)
 	if errors.Is(err, ballast.ErrCorrupt) {
 		return nil, fmt.Errorf("nothing can be read of %s: %w; %s", at, err, startAnew)
 	}
@@ -196,9 +196,11 @@ func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error
 	}()
 	p = &repairPlan{Store: at.String(), Engine: at.engine.name, at: at, wreck: w, Damaged: w.damaged,
 		StableUnsure: w.stableUnsure, StableStale: w.stale, ComeAgain: []indexRange{}}
-	scan, err := w.log.scanAll(s)
-	if err != nil {
-		return nil, err
+	scan := w.scan
+	if scan == nil {
+		if scan, err = w.log.scanAll(s); err != nil {
+			return nil, err
+		}
 	}
 	p.Damaged = append(notNilDamage(p.Damaged), scan.damaged...)
 	behind := scan
