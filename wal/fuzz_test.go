@@ -128,6 +128,10 @@ func openMeasured(t *testing.T, mem *vfs.Mem) {
 	if limit := uint64(refreshTries*(fuzzConstant+fuzzFactor*size) + 10*decoded); n > limit {
 		t.Errorf("%d bytes are allocated for reading %d", n, size)
 	}
+	n = allocated(func() { decoded = salvageAny(t, fsys) })
+	if limit := uint64(salvageFactor*(fuzzConstant+fuzzFactor*size) + 10*decoded); n > limit {
+		t.Errorf("%d bytes are allocated for salvaging %d", n, size)
+	}
 	n = allocated(func() { decoded = openAny(t, fsys) })
 	if limit := uint64(fuzzConstant + fuzzFactor*size + 10*decoded); n > limit {
 		t.Errorf("%d bytes are allocated for %d", n, size)
@@ -172,6 +176,28 @@ func readAny(t *testing.T, fsys vfs.FS) (decoded int) {
 		return 0
 	}
 	decoded = readEntries(t, s, 5) // each that is damaged has the log read again
+	must(t, s.Close())
+	return decoded
+}
+
+// salvageFactor is how often a damaged log is read at most: from three checkpoints on, and once more for what is behind the damage.
+const salvageFactor = 4
+
+// salvageAny reads what can be read of a log.
+func salvageAny(t *testing.T, fsys vfs.FS) (decoded int) {
+	s, err := Salvage(dataDir, memOptions(fsys))
+	if errors.Is(err, errGroups) || !opened(t, err) {
+		return 0
+	}
+	for _, s := range []*Store{s.Log, s.Later} {
+		if s == nil {
+			continue
+		}
+		decoded += readEntries(t, s, 500)
+		if err := checkLive(s.j); err != nil {
+			t.Error(err)
+		}
+	}
 	must(t, s.Close())
 	return decoded
 }

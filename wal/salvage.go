@@ -111,11 +111,13 @@ func (s *salvager) store(p *pass, o Options) *Store {
 	return &Store{j: j, g: j.group(0)}
 }
 
+var errGroups = errors.New("wal: the log holds several raft groups, and this release would drop all but one; use a newer one")
+
 // onlyOneGroup refuses a log of several raft groups, which no tool of this release can write again.
 func (p *pass) onlyOneGroup(dir string) error {
 	for id, g := range p.groups {
 		if id != 0 && (len(g.runs) > 0 || len(g.stable) > 0) {
-			return fmt.Errorf("wal: %s holds several raft groups, and this release would drop all but one; use a newer one", dir)
+			return fmt.Errorf("%w: %s", errGroups, dir)
 		}
 	}
 	return nil

@@ -21,8 +21,9 @@ type mendedFS struct {
 // mending is what is shown instead of a part of a file. Its fields are set before the file is read, but for unread.
 type mending struct {
 	header []byte // in the place of the first bytes; nil for those of the file
-	size   int64  // of the segment; the file may be shorter
+	size   int64  // of the segment, as far as the file goes
 	length int64  // of the file
+	cut    bool   // the segment was longer
 
 	mu     sync.Mutex
 	unread []int64 // blocks that the disk does not read, ascending
@@ -36,10 +37,18 @@ func (p *mending) hides(from int64) error {
 	if n := len(p.unread); n > 0 && p.unread[n-1]+blockBytes > from {
 		return p.cause
 	}
-	if p.length < p.size {
+	if p.cut {
 		return errCutOff
 	}
 	return nil
+}
+
+// show has a header be read that goes with the length of the file: what was cut off is not there, and no memory is taken for it.
+func (p *mending) show(h *header) {
+	p.cut = p.length < h.size
+	h.size = min(h.size, max(roundUp(p.length, blockBytes), framesOffset+blockBytes))
+	p.size, p.header = h.size, make([]byte, headerBytes)
+	putHeader(p.header, *h)
 }
 
 var errCutOff = errors.New("the file was cut off")

@@ -114,8 +114,14 @@ func (s *salvager) identify(f vfs.File, p *mending, number uint64) (*part, error
 	case length < h.size:
 		s.tell(path, length, fmt.Errorf("the file ends at %d bytes, it had %d", length, h.size))
 	}
-	p.size = h.size
-	return &part{header: h, f: f, m: parseMarker(b[markerOffset:], seedOf(h.identity), h.size)}, nil
+	m := parseMarker(b[markerOffset:], seedOf(h.identity), h.size)
+	if p.size = h.size; length < h.size {
+		p.show(&h)
+		if m.end > h.size || m.indexOffset+m.indexLength > h.size {
+			m.indexOffset, m.indexLength, m.checkpoint = 0, 0, 0
+		}
+	}
+	return &part{header: h, f: f, m: m}, nil
 }
 
 // withoutHeader makes a part of a segment whose header is damaged.
@@ -136,18 +142,12 @@ func (s *salvager) withoutHeader(f vfs.File, p *mending, number uint64, err erro
 		return nil, s.damage[len(s.damage)-1]
 	}
 	h.identity = identity
-	s.restore(p, h)
+	p.show(&h)
 	b := make([]byte, markerBytes)
 	if _, err := f.ReadAt(b, markerOffset); err != nil {
 		return nil, fmt.Errorf("wal: reading a segment: %w", err)
 	}
 	return &part{header: h, f: f, m: parseMarker(b, seedOf(identity), h.size)}, nil
-}
-
-// restore has a header be read instead of the one that is damaged.
-func (s *salvager) restore(p *mending, h header) {
-	p.header, p.size = make([]byte, headerBytes), h.size
-	putHeader(p.header, h)
 }
 
 // tell notes damage that keeps the log from being opened.

@@ -94,13 +94,17 @@ func ignoreDamage(err error) error {
 	return err
 }
 
-// restoreOlder puts back the damaged headers of segments that the checkpoint names, and knows what they said.
+// restoreOlder puts back the damaged headers of segments that the checkpoint names, and knows what they said. Of a file that was cut off
+// it leaves what is there.
 func (p *pass) restoreOlder() {
 	for _, seg := range p.segments {
-		known := slices.ContainsFunc(p.s.parts, func(o *part) bool { return o.number == seg.number && o.identity == seg.identity })
+		i := slices.IndexFunc(p.s.parts, func(o *part) bool { return o.number == seg.number && o.identity == seg.identity })
 		damaged := slices.ContainsFunc(p.s.damage, func(d *ballast.CorruptionError) bool { return d.Path == seg.path && d.Offset == 0 })
-		if !known && damaged {
-			p.s.restore(p.s.fs.patch(seg.path), seg.header)
+		switch {
+		case i >= 0:
+			seg.size = min(seg.size, p.s.parts[i].size)
+		case damaged:
+			p.s.fs.patch(seg.path).show(&seg.header)
 		}
 	}
 }
@@ -232,7 +236,10 @@ func onlyIndex(h frameHeader, frame []byte) bool {
 // why returns why the log does not end at off, where no frame is; nil when it does.
 func (p *pass) why(v verdict, off, later int64) error {
 	sealed := p.marker.state == markerSealed
+	hidden := p.s.fs.patch(p.seg.path).hides(off)
 	switch {
+	case v == isDamaged && !(sealed && p.seg.end >= p.marker.end) && hidden != nil:
+		return hidden
 	case v == isDamaged && !(sealed && p.seg.end >= p.marker.end):
 		return fmt.Errorf("frame %d is damaged", p.sequence+1)
 	case later != 0:
@@ -242,86 +249,5 @@ func (p *pass) why(v verdict, off, later int64) error {
 	case p.marker.state == markerClosed && p.sequence == p.marker.sequence, sealed:
 		return nil
 	}
-	return p.s.fs.patch(p.seg.path).hides(off)
-}
-
-// miss notes that calls are missing from here on.
-func (p *pass) miss(off int64, why error) {
-	damage, ok := errors.AsType[*ballast.CorruptionError](why)
-	if !ok {
-		damage = &ballast.CorruptionError{Path: p.seg.path, Offset: off, Err: why}
-	}
-	p.missAt(damage)
-}
-
-func (p *pass) missAt(damage *ballast.CorruptionError) {
-	if !slices.Contains(p.s.damage, damage) {
-		p.damage = append(p.damage, damage)
-	}
-	p.missing, p.restarts = true, true
-	p.unsure()
-	if p.behind {
-		for _, g := range p.groups {
-			g.runs, g.commit = nil, 0
-		}
-	}
-}
-
-// unsure notes that a stable value may be missing.
-func (p *pass) unsure() {
-	p.stableUnsure = true
-	for key := range p.group(0).stable.all() {
-		p.stale[key] = true
-	}
-}
-
-// frame does what a frame says.
-func (p *pass) frame(h frameHeader, frame []byte, off int64) error {
-	first := off == framesOffset
-	follows := h.sequence == p.sequence+1 || p.indexed && h.sequence == p.sequence || p.restarts
-	if !follows {
-		p.miss(off, fmt.Errorf("frames %d to %d are missing", p.sequence+1, h.sequence-1))
-	}
-	p.restarts = false
-	err := walk(frame, h, p.seg.seed, off, func(q *record, at int64, whole bool) error {
-		return p.record(q, at, whole, first)
-	})
-	if err != nil && err != errPayload {
-		return err
-	}
-	p.indexed = off%blockBytes == 0 && onlyIndex(h, frame)
-	p.took(h.sequence, off+h.length)
-	return nil
-}
-
-func (p *pass) took(sequence uint64, end int64) {
-	p.sequence, p.seg.sequence, p.seg.end = sequence, sequence, end
-}
-
-// record does what a record says. Stable values are taken from all frames, entries only from those on the side that is wanted.
-func (p *pass) record(q *record, at int64, whole, first bool) error {
-	wanted := !p.missing || p.behind
-	switch {
-	case q.kind == recordEntry && q.a == 0:
-		p.damage = append(p.damage, &ballast.CorruptionError{Path: p.seg.path, Offset: at, Err: errors.New("an entry of index 0")})
-	case q.kind == recordEntry:
-		p.reached = max(p.reached, q.a)
-		if wanted {
-			p.group(q.group).put(q.a, p.seg, []uint32{uint32(at >> 3)})
-		}
-	case q.kind == recordSet && !whole:
-		key := q.first[:min(len(q.first), 64)]
-		p.damage = append(p.damage, &ballast.CorruptionError{Path: p.seg.path, Offset: at, Err: fmt.Errorf("a stable value is damaged, its key reads %q", key)})
-		p.unsure()
-	case q.kind == recordSet:
-		p.group(q.group).stable.set(q.first, q.second)
-		delete(p.stale, string(q.first))
-	case q.kind == recordDelete || q.kind == recordCommit:
-		if wanted {
-			return p.change(q)
-		}
-	case q.kind > recordMoved:
-		return p.change(q)
-	}
-	return nil
+	return hidden
 }

@@ -45,6 +45,8 @@
 //	bench.go     ballast bench
 //	repair.go    ballast repair: repairplan.go finds out what is kept, repairwrite.go does it
 //	backup.go    ballast backup
+//	export.go    ballast export
+//	import.go    ballast import: entrysum.go compares its store with the file
 //	build.go     making a store of another one, and checking it
 //	migrate.go   ballast migrate
 //	dryrun.go    ballast migrate --dry-run
@@ -179,7 +181,7 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
-	root.AddCommand(newMigrate(s), newRepair(s), newBackup(s))
+	root.AddCommand(newMigrate(s), newRepair(s), newBackup(s), newExport(s), newImport(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion(s), newDocs())
 	complete(root)
 	root.InitDefaultCompletionCmd()

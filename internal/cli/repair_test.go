@@ -40,12 +40,12 @@ func TestRepairLocked(t *testing.T) {
 
 // What a repair writes has the owner and the mode of what was there, and all of that is still there.
 func TestRepairKeeps(t *testing.T) {
-	path, before := damagedPeer(t)
+	path, _ := damagedPeer(t)
 	must(t, os.Chmod(path, 0o750))
 	for _, name := range []string{"0000000000000001.wal", "0000000000000002.wal", "0000000000000003.wal"} {
 		must(t, os.Chmod(filepath.Join(path, name), 0o640))
 	}
-	before = snapshot(t, path)
+	before := snapshot(t, path)
 	if status, _, stderr := runBallast("repair", "--write", "--accept-loss", path); status != 0 {
 		t.Fatalf("status %d, %s", status, stderr)
 	}

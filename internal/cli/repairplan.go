@@ -25,13 +25,14 @@ type wreck struct {
 	stale        []string
 	reached      uint64 // the highest index that is seen to have been stored
 	damaged      []damageJSON
+	scan         *scanned // of log, when it was read already
 	close        func() error
 }
 
 // openWreck reads what can be read. The error is a *ballast.CorruptionError when that is nothing.
-func (p place) openWreck() (*wreck, error) {
+func (p place) openWreck(s streams) (*wreck, error) {
 	if p.engine.name == "wal" {
-		return p.salvage()
+		return p.openWal(s)
 	}
 	src, err := p.open()
 	if err != nil {
@@ -45,6 +46,32 @@ func (p place) openWreck() (*wreck, error) {
 		}
 	}
 	return w, errors.Join(w.readStable(src), w.readReached(src))
+}
+
+// openWal reads a wal as a peer would, so that one that is written meanwhile is not taken for damaged; and what can be read of it when it is.
+func (p place) openWal(s streams) (*wreck, error) {
+	src, err := p.open()
+	refused := damageJSON{}
+	if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
+		refused = newDamageJSON(damage)
+	} else if unreadable(err) {
+		refused = damageJSON{File: p.path, Cause: oneLine(err)}
+	} else if err != nil {
+		return nil, err
+	} else {
+		w := &wreck{log: src, stable: make(map[string][]byte), close: src.Close}
+		if w.scan, err = src.scanAll(s); err == nil && len(w.scan.bad) == 0 {
+			return w, errors.Join(w.readStable(src), w.readReached(src))
+		}
+		if err = errors.Join(err, src.Close()); err != nil {
+			return nil, err
+		}
+	}
+	w, err := p.salvage()
+	if err == nil && len(w.damaged) == 0 && refused.Cause != "" {
+		w.damaged = append(w.damaged, refused) // it is needed by opening, and by nothing else
+	}
+	return w, err
 }
 
 func (p place) salvage() (*wreck, error) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,11 +16,14 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// realPath follows links, so that the store itself changes places and not a link to it.
+// realPath follows links, so that the store itself changes places and not a link to it, and finds its name when it is the working directory.
 func realPath(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", fmt.Errorf("there is no store: %w; check the path", err)
+	}
+	if base := filepath.Base(real); base == "." || base == ".." {
+		return filepath.Abs(real)
 	}
 	return real, nil
 }
@@ -38,13 +43,19 @@ func (p place) lock() (unlock func(), err error) {
 	return func() { _ = held.Close() }, nil // nothing depends on it any more
 }
 
-// now is replaced by tests.
-var now = time.Now
-
-// quarantine is what the old store is called afterwards.
+// quarantine is what the old store is called afterwards: a name that is not taken.
 func (p place) quarantine() string {
-	return p.path + quarantineMark + now().UTC().Format("20060102T150405Z")
+	name := p.path + quarantineMark + time.Now().UTC().Format("20060102T150405Z")
+	for path, n := name, 2; ; n++ {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || n > maxQuarantines {
+			return path
+		}
+		path = fmt.Sprintf("%s-%d", name, n)
+	}
 }
+
+// maxQuarantines is how many stores are put aside in one second.
+const maxQuarantines = 100
 
 // do makes the new store and puts it in the place of the old one.
 func (p *repairPlan) do(s streams) (err error) {

@@ -33,7 +33,9 @@ func TestScripts(t *testing.T) {
 			"zero":   cmdZero,
 			"cut":    cmdCut,
 			"newer":  cmdNewer,
-			"masked": cmdMasked,
+
+			"newer-export": cmdNewerExport,
+			"masked":       cmdMasked,
 		},
 	})
 }
@@ -122,6 +124,19 @@ func cmdNewer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	data[12]++
 	binary.LittleEndian.PutUint32(data[8:], crc32.Checksum(data[12:64], crc32.MakeTable(crc32.Castagnoli)))
+	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// cmdNewerExport gives an exported file the format version that follows, with the right checksum: newer-export file
+func cmdNewerExport(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: newer-export file")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	data[12]++
+	binary.LittleEndian.PutUint32(data[8:], crc32.Checksum(data[12:16], crc32.MakeTable(crc32.Castagnoli)))
 	ts.Check(os.WriteFile(path, data, 0o600))
 }
 

@@ -120,6 +120,29 @@ func TestSwap(t *testing.T) {
 	}
 }
 
+// Names that cannot change places leave the old one where it is, and nothing else.
+func TestSwapFails(t *testing.T) {
+	broken := errors.New("broken")
+	exchangeNames = func(string, string) (bool, error) { return false, broken }
+	defer func() { exchangeNames = exchange }()
+	dir := t.TempDir()
+	dst := filepath.Join(dir, "store")
+	put(t, dst, "old")
+	site, err := Beside(dst)
+	must(t, err)
+	put(t, site.Path, "new")
+	if err := site.Swap(filepath.Join(dst, "kept")); err == nil || text(t, dst) != "old" {
+		t.Errorf("into the store itself: %v", err)
+	}
+	if err := site.Swap(filepath.Join(dir, "kept")); !errors.Is(err, broken) || text(t, dst) != "old" {
+		t.Errorf("%v", err)
+	}
+	must(t, site.Abandon())
+	if got := names(t, dir); len(got) != 1 {
+		t.Errorf("%q are left", got)
+	}
+}
+
 // A crash in the middle of a swap in two steps leaves nothing at the destination, and Finish puts the new one there.
 func TestFinish(t *testing.T) {
 	dir := t.TempDir()

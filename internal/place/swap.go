@@ -30,21 +30,38 @@ func (s *Site) Swap(kept string) error {
 		}
 	}
 	parent := filepath.Dir(s.dst)
+	if abs, err := filepath.Abs(kept); err != nil || filepath.Dir(abs) != parent {
+		return errors.Join(err, fmt.Errorf("%s is not in the folder of %s", kept, s.dst))
+	}
 	// The name that it has for a moment is never one that the old one could be removed under.
 	if err := errors.Join(os.Rename(s.Path, kept), vfs.OS.SyncDir(parent)); err != nil {
 		return err
 	}
-	if done, err := exchangeNames(kept, s.dst); err != nil {
-		return errors.Join(err, os.RemoveAll(kept)) // it is the new one
-	} else if !done {
-		if err := errors.Join(os.Rename(kept, ready), os.Rename(s.dst, kept), vfs.OS.SyncDir(parent)); err != nil {
-			return err
-		}
-		if _, err := Finish(s.dst); err != nil {
+	done, err := exchangeNames(kept, s.dst)
+	if err != nil {
+		return errors.Join(err, os.Rename(kept, s.Path)) // it is the new one, which Abandon removes
+	}
+	if !done {
+		if err := s.inTwoSteps(kept, ready); err != nil {
 			return err
 		}
 	}
 	return errors.Join(vfs.OS.SyncDir(parent), s.Abandon())
+}
+
+// inTwoSteps is for a file system that cannot exchange names. What is at kept is the new one.
+func (s *Site) inTwoSteps(kept, ready string) error {
+	if err := os.Rename(kept, ready); err != nil {
+		return errors.Join(err, os.Rename(kept, s.Path))
+	}
+	if err := os.Rename(s.dst, kept); err != nil {
+		return errors.Join(err, os.Rename(ready, s.Path))
+	}
+	if err := vfs.OS.SyncDir(filepath.Dir(s.dst)); err != nil {
+		return err
+	}
+	_, err := Finish(s.dst)
+	return err
 }
 
 // exchangeNames is exchange; tests replace it by one that cannot.

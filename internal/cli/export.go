@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast/internal/export"
+	sites "github.com/raft-ballast/ballast/internal/place"
+)
+
+const exportLong = `Writes all of a store to one file: every entry with all its fields, the gaps, the stable values and the
+commit index. The file is compressed, has checksums, and is the same for every engine and on every
+machine; docs/EXPORT-FORMAT.md describes it. 'ballast import' makes a store of it.
+
+FILE gets its name when it is complete, and must not be there yet; - is standard output. What is damaged
+is not exported: the command ends with exit status 2, and nothing is left. A wal may be in use; when its
+peer deletes entries meanwhile that were still to come, the command fails, and 'ballast backup' makes a
+copy to export from.
+
+` + exitHelp
+
+const exportExample = `  ballast export /var/lib/app/raft peer-1.ballast
+  ballast export wal:/var/lib/app/wal - | ssh host ballast import - bolt:/var/lib/app/raft.db`
+
+func newExport(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "export STORE FILE",
+		Short:   "Write all of a store to one portable file",
+		Long:    exportLong,
+		Example: exportExample,
+		Args:    func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 2, "a store and a file") },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON && args[1] == stdName {
+				return usagef("--json prints to standard output, where the file goes; give the file a name")
+			}
+			return runExport(s, args[0], args[1], asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	return cmd
+}
+
+// stdName stands for standard input or output.
+const stdName = "-"
+
+// carriedJSON is what `ballast export --json` and `ballast import --json` print.
+type carriedJSON struct {
+	Store       string  `json:"store"`
+	File        string  `json:"file"`
+	Entries     uint64  `json:"entries"`
+	FirstIndex  uint64  `json:"first_index"`
+	LastIndex   uint64  `json:"last_index"`
+	CommitIndex uint64  `json:"commit_index"`
+	Stable      uint64  `json:"stable_values"`
+	Bytes       int64   `json:"bytes"` // of the file
+	Seconds     float64 `json:"seconds"`
+}
+
+func (c *carriedJSON) text() string {
+	what := "no entries"
+	if c.Entries > 0 {
+		what = fmt.Sprintf("%s from %d to %d", countText(c.Entries, "entry", "entries"), c.FirstIndex, c.LastIndex)
+	}
+	return fmt.Sprintf("%s, %s, commit index %d", what, countText(c.Stable, "stable value", "stable values"), c.CommitIndex)
+}
+
+func runExport(s streams, name, file string, asJSON bool) (err error) {
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	src, err := openSource(name)
+	if err != nil {
+		return err
+	}
+	defer closing(src, &err)
+	begun := time.Now()
+	out := &carriedJSON{Store: src.String(), File: file}
+	if file == stdName {
+		if isTerminal(s.out) {
+			return usagef("what is exported is no text, and standard output is a terminal; give a file, or a pipe")
+		}
+		return out.export(ctx, s, src, s.out)
+	}
+	if err := out.toFile(ctx, s, src, file); err != nil {
+		return err
+	}
+	out.Seconds = time.Since(begun).Seconds()
+	if asJSON {
+		return writeJSON(s.out, out)
+	}
+	_, err = fmt.Fprintf(s.out, "%s: %s, in %s\n", file, out.text(), sizeText(out.Bytes))
+	return err
+}
+
+// toFile writes a file that gets its name when it is complete.
+func (c *carriedJSON) toFile(ctx context.Context, s streams, src *source, file string) (err error) {
+	site, err := sites.Begin(file)
+	if err != nil {
+		return err
+	}
+	defer site.Abandon()
+	f, err := os.OpenFile(site.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.export(ctx, s, src, f), f.Close()); err != nil {
+		return err
+	}
+	return site.Commit()
+}
+
+// export writes a store. What it holds is read as it was when it was opened, or not at all.
+func (c *carriedJSON) export(ctx context.Context, s streams, src *source, w io.Writer) (err error) {
+	if c.FirstIndex, c.LastIndex, err = src.bounds(); err != nil {
+		return err
+	}
+	if c.CommitIndex, err = src.GetCommitIndex(); err != nil {
+		return fmt.Errorf("reading the commit index: %w", err)
+	}
+	stable, err := readStable(src)
+	if err != nil {
+		return err
+	}
+	counted := &countingWriter{w: w}
+	out, err := export.NewWriter(counted, export.Store{
+		FirstIndex: c.FirstIndex, LastIndex: c.LastIndex, CommitIndex: min(c.CommitIndex, c.LastIndex), Engine: src.engine.name,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.exportEntries(ctx, s, src, out); err != nil {
+		return err
+	}
+	for _, v := range stable.values {
+		if err := out.Stable([]byte(v.key), v.portable()); err != nil {
+			return err
+		}
+		c.Stable++
+	}
+	err = out.Close()
+	c.Bytes = counted.n
+	return err
+}
+
+func (c *carriedJSON) exportEntries(ctx context.Context, s streams, src *source, out *export.Writer) error {
+	shown := newReading(s, c.FirstIndex, c.LastIndex)
+	shown.what = "exporting"
+	defer shown.finish()
+	for next := c.FirstIndex; c.LastIndex != 0; {
+		index, err := src.NextIndex(next)
+		if err != nil {
+			return fmt.Errorf("looking for the entry behind %d: %w", next-1, err)
+		}
+		log := new(raft.Log)
+		if err = src.GetLog(index, log); err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+			return fmt.Errorf("reading entry %d: %w", index, err)
+		}
+		last, err2 := src.LastIndex()
+		// A wal is as it was when it was opened, unless its peer deletes entries and uses their place again.
+		if err != nil || err2 != nil || last != c.LastIndex || index == 0 || next == c.FirstIndex && index != next {
+			return fmt.Errorf("the peer has deleted entries meanwhile; try again, or export from a copy that `ballast backup` makes: %w", errors.Join(err, err2, fs.ErrNotExist))
+		}
+		if err := errors.Join(out.Entry(log), ctx.Err()); err != nil {
+			return err
+		}
+		c.Entries++
+		shown.at(index)
+		if index == c.LastIndex {
+			break
+		}
+		next = index + 1
+	}
+	return nil
+}
+
+// portable is the value as every engine but raft-wal has it: numbers in big-endian order.
+func (v stableValue) portable() []byte {
+	if v.known && v.key != lastVoteCandKey {
+		return uint64Bytes(v.number)
+	}
+	return v.bytes
+}
+
+// countingWriter counts what is written.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
