@@ -24,13 +24,13 @@ func (s *Store) figures() (st metrics.Stats) {
 	if v := s.view.Load(); v.first != 0 {
 		st.Entries = v.last - v.first + 1
 	}
-	st.Segments, st.DiskBytes = filesIn(s.dir)
+	stalls, stalled := s.watch.Now()
+	st.Stalls, st.StalledSeconds = stalls, stalled.Seconds()
+	st.Segments, st.DiskBytes = s.meter.Disk(stalled, func() (int, int64) { return filesIn(s.dir) })
 	st.LiveBytes = st.DiskBytes
 	if s.latch.Err() != nil {
 		st.Failed = 1
 	}
-	stalls, stalled := s.watch.Now()
-	st.Stalls, st.StalledSeconds = stalls, stalled.Seconds()
 	s.meter.Fill(&st)
 	return st
 }

@@ -30,17 +30,18 @@ func (s *Store) figures() (st metrics.Stats) {
 	if first, last := s.first.Load(), s.last.Load(); first != 0 && last >= first {
 		st.Entries = last - first + 1
 	}
-	st.Segments = 1
-	// What cannot be asked is 0. The file may be gone.
-	st.DiskBytes, _ = vfs.OS.DiskUsage(s.path)
+	stalls, stalled := s.watch.Now()
+	st.Stalls, st.StalledSeconds = stalls, stalled.Seconds()
+	st.Segments, st.DiskBytes = s.meter.Disk(stalled, func() (int, int64) {
+		bytes, _ := vfs.OS.DiskUsage(s.path) // 0 for a file that is gone
+		return 1, bytes
+	})
 	if !s.wedged.Load() {
 		st.LiveBytes = max(0, st.DiskBytes-int64(s.db.Stats().FreeAlloc))
 	}
 	if s.failed.Err() != nil {
 		st.Failed = 1
 	}
-	stalls, stalled := s.watch.Now()
-	st.Stalls, st.StalledSeconds = stalls, stalled.Seconds()
 	s.meter.Fill(&st)
 	return st
 }

@@ -21,7 +21,7 @@ type Sink interface {
 	Observe(d Distribution, value float64)
 
 	// Attach is called when a store was opened. The function read may be called by any goroutine at any time, also while a write
-	// stalls; it asks the file system how much space the files take. detach is called when the store is closed, once, and may call
+	// stalls or the store closes; it asks the file system how much space the files take, unless a write stalls. detach is called when the store is closed, once, and may call
 	// read a last time. [Sources] is an Attach for a sink to embed.
 	Attach(read func() Stats) (detach func())
 }

@@ -215,7 +215,16 @@ func TestStallOfClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		told := make(chan ballast.Stall, 10)
-		l := newTestLogWith(t, h, 5, func(o *Options) { o.OnStall = func(s ballast.Stall) { told <- s } })
+		var sink countingSink
+		l := newTestLogWith(t, h, 5, func(o *Options) {
+			o.Metrics = &sink
+			o.OnStall = func(s ballast.Stall) {
+				if st := sink.Stats(); !s.Ended && (st.StalledSeconds == 0 || st.Entries != 1) {
+					t.Errorf("the sink is told %+v", st)
+				}
+				told <- s
+			}
+		})
 		l.fill(1, 100)
 		h.SetRule(func(op vfs.Op, _ string, _ int) error {
 			if op == vfs.OpWrite {

@@ -62,7 +62,7 @@ type Options struct {
 	MaxOpenFiles int
 
 	// Logger is told what an operator may want to know: what an opening recovered, and work in
-	// the background that failed and will be tried again. nil is silence.
+	// the background that failed and will be tried again, and stalls. nil is silence.
 	Logger *slog.Logger
 
 	// Metrics is told what the store does; nil is nobody. Sinks are in packages below metrics.

@@ -38,7 +38,7 @@ type Stats struct {
 }
 
 // Stats returns figures of the store, zeros after Close. It may be called by any goroutine and waits for no write; it
-// asks the file system about each file.
+// asks the file system about each file, unless a write stalls.
 func (s *Store) Stats() Stats {
 	if s.gate.Enter() != nil {
 		return Stats{}
@@ -80,11 +80,15 @@ func (j *journal) stats() Stats {
 		paths = append(paths, seg.path)
 	}
 	k.mu.Unlock()
-	for _, path := range paths {
-		// A file that is gone meanwhile takes nothing.
-		if n, err := j.fs.DiskUsage(path); err == nil {
-			st.DiskBytes += n
+	_, st.DiskBytes = j.meter.Disk(st.Stalled, func() (int, int64) {
+		bytes := int64(0)
+		for _, path := range paths {
+			// A file that is gone meanwhile takes nothing.
+			if n, err := j.fs.DiskUsage(path); err == nil {
+				bytes += n
+			}
 		}
-	}
+		return len(paths), bytes
+	})
 	return st
 }

@@ -147,8 +147,8 @@ func TestLeaderStepsDownInAStall(t *testing.T) {
 	if s := <-old.stalls; !s.Ended || s.Err != nil {
 		t.Errorf("told %+v", s)
 	}
-	if err := late.Error(); err == nil {
-		t.Error("the command of a leader that leads no more was acknowledged")
+	if err := late.Error(); err != raft.ErrLeadershipLost {
+		t.Errorf("the command of a leader that leads no more: %v", err)
 	}
 	if st := old.store.Stats(); !old.store.late.Load() || st.AppendFailures != 0 || st.Failed != nil {
 		t.Errorf("the late write did not count: %+v", st)

@@ -72,6 +72,8 @@ func TestBadInput(t *testing.T) {
 		{"no number", []string{"demo", "--seconds", "x"}, ExitUsage,
 			"invalid argument \"x\" for \"--seconds\" flag: strconv.ParseInt: parsing \"x\": invalid syntax; `ballast demo --help` lists the flags"},
 		{"no writers", []string{"demo", "--writers", "0"}, ExitUsage, "--writers is 0; give 1 to 1024"},
+		{"metrics without a port", []string{"demo", "--metrics", "localhost"}, ExitUsage, `--metrics is "localhost"; give host:port, such as 127.0.0.1:9464`},
+		{"metrics beyond the last port", []string{"demo", "--metrics", ":65534"}, ExitUsage, `--metrics is ":65534"; give host:port, such as 127.0.0.1:9464`},
 		{"a peer by hand", []string{"demo-peer"}, ExitUsage, "demo-peer is started by `ballast demo`; use that"},
 		{"somebody's folder", []string{"demo", "--dir", foreign}, ExitFailure,
 			foreign + " is not empty and holds no demo (raft.db is there); give a new or an empty --dir"},

@@ -38,6 +38,7 @@ type demoFlags struct {
 	json    bool
 	seed    uint64
 	writers int
+	metrics string
 }
 
 const demoLong = `Three raft peers, each a process of its own, replicate a key-value state over TCP on this machine and
@@ -79,6 +80,7 @@ func newDemo(s streams) *cobra.Command {
 	flags.BoolVar(&f.json, "json", false, "print the result as one line of JSON, and the events on standard error")
 	flags.Uint64Var(&f.seed, "seed", 0, "of the moments of the kills and of the values (default random)")
 	flags.IntVar(&f.writers, "writers", defaultWriters, "how many goroutines write")
+	flags.StringVar(&f.metrics, "metrics", "", "host:port where the first peer shows metrics to Prometheus, the others at the next two ports; port 0 takes free ones")
 	return cmd
 }
 
@@ -100,6 +102,10 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 	if err != nil {
 		return err
 	}
+	metrics, err := metricsAddrs(f.metrics)
+	if err != nil {
+		return err
+	}
 	ctx, ended := interruptible(ctx)
 	defer ended()
 	dir, remove, err := demoDir(f)
@@ -111,7 +117,7 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 		return fmt.Errorf("cannot find this program to start the peers with: %w", err)
 	}
 	show := newProgress(s, f.json)
-	show.head = fmt.Sprintf("ballast demo: engine %s, %d s of writing, seed %d, folder %s", e.name, f.seconds, f.seed, dir)
+	show.head = fmt.Sprintf("ballast demo: engine %s, %d s of writing, seed %d, folder %s", e.name, f.seconds, f.seed, dir) + metricsHint(metrics)
 	report, err := demo.Run(ctx, demo.Config{
 		Engine:  e.name,
 		Dir:     dir,
@@ -119,7 +125,7 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 		Writers: f.writers,
 		Seed:    f.seed,
 		Command: func(id, dir string, addrs map[string]string) *exec.Cmd {
-			return exec.Command(executable, peerArgs(e.name, id, dir, addrs)...)
+			return exec.Command(executable, peerArgs(e.name, id, dir, metrics[id], addrs)...)
 		},
 		Open:     func(dir string) (ballast.Store, error) { return e.openIn(dir) },
 		Progress: show,
@@ -157,8 +163,8 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-func peerArgs(engine, id, dir string, addrs map[string]string) []string {
-	args := []string{peerCommand, "--engine", engine, "--id", id, "--dir", dir}
+func peerArgs(engine, id, dir, metrics string, addrs map[string]string) []string {
+	args := []string{peerCommand, "--engine", engine, "--id", id, "--dir", dir, "--metrics", metrics}
 	for _, other := range demo.PeerIDs {
 		args = append(args, "--peer", other+"="+addrs[other])
 	}

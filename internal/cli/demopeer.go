@@ -13,7 +13,7 @@ import (
 
 // newDemoPeer is one peer of a demo. Only the demo starts it.
 func newDemoPeer(s streams) *cobra.Command {
-	var name, id, dir string
+	var name, id, dir, metrics string
 	var peers []string
 	cmd := &cobra.Command{
 		Use:    peerCommand,
@@ -39,7 +39,7 @@ func newDemoPeer(s streams) *cobra.Command {
 				ID:       id,
 				Dir:      dir,
 				Addrs:    addrs,
-				Open:     func(dir string) (ballast.Store, error) { return e.openIn(dir) },
+				Open:     func(dir string) (ballast.Store, error) { return e.openObserved(dir, metrics) },
 				Commands: s.in,
 				Events:   s.out,
 				Orphaned: func() { os.Exit(ExitFailure) },
@@ -49,6 +49,7 @@ func newDemoPeer(s streams) *cobra.Command {
 	cmd.Flags().StringVar(&name, "engine", defaultEngine, "of the store")
 	cmd.Flags().StringVar(&id, "id", "", "of this peer")
 	cmd.Flags().StringVar(&dir, "dir", "", "of this peer")
+	cmd.Flags().StringVar(&metrics, "metrics", "", "host:port where this peer shows its metrics; nowhere when empty")
 	cmd.Flags().StringArrayVar(&peers, "peer", nil, "id=host:port of each peer")
 	return cmd
 }

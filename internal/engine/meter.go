@@ -19,6 +19,13 @@ type Meter struct {
 
 	hits, misses          atomic.Uint64 // only with a sink
 	failures, corruptions atomic.Uint64
+
+	disk atomic.Pointer[diskUse] // what the file system said last
+}
+
+type diskUse struct {
+	files int
+	bytes int64
 }
 
 // Attach hands the sink, nil for none, what returns the store's figures. It is called before any other method, but for failures of an opening.
@@ -93,6 +100,20 @@ func (m *Meter) Missed(err error) {
 	if errors.Is(err, ballast.ErrCorrupt) {
 		m.corruptions.Add(1)
 	}
+}
+
+// Disk returns how many files there are and how much space they take, as ask finds out. While a write stalls the file system may
+// not answer, and that is when the other figures are wanted: then it is what was so before.
+func (m *Meter) Disk(stalled time.Duration, ask func() (files int, bytes int64)) (files int, bytes int64) {
+	if stalled == 0 {
+		var use diskUse
+		use.files, use.bytes = ask()
+		m.disk.Store(&use)
+	}
+	if use := m.disk.Load(); use != nil {
+		return use.files, use.bytes
+	}
+	return 0, 0
 }
 
 // Fill sets what the meter counts.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -55,6 +56,24 @@ func TestMeter(t *testing.T) {
 	m.Detach()
 	if got := sink.Stats(); got != want {
 		t.Errorf("after the store was closed: %+v, want %+v", got, want)
+	}
+}
+
+// During a stall the file system is left alone.
+func TestDiskInAStall(t *testing.T) {
+	var m Meter
+	asked := 0
+	ask := func() (int, int64) {
+		asked++
+		return asked, int64(100 * asked)
+	}
+	for i, c := range []struct {
+		stalled time.Duration
+		files   int
+	}{{time.Second, 0}, {0, 1}, {time.Second, 1}, {time.Minute, 1}, {0, 2}} {
+		if files, bytes := m.Disk(c.stalled, ask); files != c.files || bytes != int64(100*c.files) {
+			t.Errorf("%d: %d files with %d bytes", i, files, bytes)
+		}
 	}
 }
 

@@ -1,7 +1,10 @@
 package gometrics_test
 
 import (
+	"maps"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +69,16 @@ func TestStore(t *testing.T) {
 	for _, name := range []string{"entries", "liveBytes", "diskBytes", "segments", "stalledSeconds", "failed"} {
 		if _, ok := data.Gauges["raft.ballast."+name+";store=a"]; !ok {
 			t.Errorf("there is no gauge %s", name)
+		}
+	}
+	doc, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(data.Samples)), slices.Collect(maps.Keys(data.Counters)), slices.Collect(maps.Keys(data.Gauges))) {
+		name, _, _ = strings.Cut(name, ";")
+		if strings.HasPrefix(name, "raft.ballast.") && !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/OPERATIONS.md does not explain %s", name)
 		}
 	}
 	for _, name := range []string{"appendFailures", "stalls", "corruptions", "cacheHits", "segmentsRecycled", "samplesDropped"} {

@@ -1,6 +1,9 @@
 package prommetrics_test
 
 import (
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +45,20 @@ func TestNames(t *testing.T) {
 	families, err := reg.Gather()
 	if err != nil || len(families) != len(names) {
 		t.Errorf("%d metrics, want %d; %v", len(families), len(names), err)
+	}
+	doc, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(doc), "| `"+name+"` |") {
+			t.Errorf("docs/OPERATIONS.md does not explain %s", name)
+		}
+	}
+	for _, name := range regexp.MustCompile(`ballast_[a-z_]+`).FindAllString(string(doc), -1) {
+		if !slices.Contains(names, name) {
+			t.Errorf("docs/OPERATIONS.md has %s, which there is not", name)
+		}
 	}
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	if err != nil || len(problems) > 0 {

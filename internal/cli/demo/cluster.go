@@ -55,7 +55,7 @@ func newCluster(cfg *Config, f *folder) (*cluster, error) {
 		return ready.Addr
 	}
 	for _, id := range PeerIDs {
-		addr, err := freeAddr(c.addrs)
+		addr, err := freeAddr("127.0.0.1", raftPorts, portsEnd, c.addrs)
 		if err != nil {
 			return nil, err
 		}
@@ -64,13 +64,24 @@ func newCluster(cfg *Config, f *folder) (*cluster, error) {
 	return c, nil
 }
 
-// freeAddr looks below the ports that systems give to outgoing connections: a peer that is down must
-// find its port free when it comes back.
-func freeAddr(taken map[string]string) (string, error) {
+// Ports below those that systems give to outgoing connections: a peer that is down must find its port free when it comes back.
+const (
+	metricsPorts = 12000
+	raftPorts    = 15000
+	portsEnd     = 30000
+)
+
+// FreeMetricsAddr returns an address for a peer's metrics that nothing else of a demo takes.
+func FreeMetricsAddr(host string, taken map[string]string) (string, error) {
+	return freeAddr(host, metricsPorts, raftPorts, taken)
+}
+
+// freeAddr looks for a free port from lowest on, below end.
+func freeAddr(host string, lowest, end int, taken map[string]string) (string, error) {
 	var last error
 next:
 	for range 200 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(15000+rand.IntN(15000)))
+		addr := net.JoinHostPort(host, strconv.Itoa(lowest+rand.IntN(end-lowest)))
 		for _, t := range taken {
 			if t == addr {
 				continue next
@@ -83,7 +94,7 @@ next:
 		}
 		return addr, l.Close()
 	}
-	return "", fmt.Errorf("no free port on 127.0.0.1 between 15000 and 30000: %w", last)
+	return "", fmt.Errorf("no free port on %s between %d and %d: %w", host, lowest, end, last)
 }
 
 // start starts a peer and waits until it takes clients.
