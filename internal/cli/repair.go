@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,9 @@ func newRepair(s streams) *cobra.Command {
 		Example: repairExample,
 		Args:    storeArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if f.snapshot == math.MaxUint64 {
+				return usagef("--snapshot is %d, behind which there is nothing; give the index of a snapshot", f.snapshot)
+			}
 			if f.acceptLoss && !f.write {
 				return usagef("--accept-loss does nothing without --write; add --write, or leave it out to see what would be lost")
 			}
@@ -236,6 +240,9 @@ func (p *repairPlan) keepPrefix(scan, behind *scanned) {
 	if p.wreck.reached > to {
 		p.ComeAgain = append(p.ComeAgain, indexRange{to + 1, p.wreck.reached})
 	}
+	if behind == scan && len(scan.bad) == 0 {
+		return
+	}
 	if from, upTo := behind.around(p.wreck.reached); len(behind.within(max(from, to+1), upTo)) > 0 {
 		good := behind.within(max(from, to+1), upTo)
 		p.SnapshotKeeps = &indexRange{good[0].From, good[len(good)-1].To}
@@ -250,6 +257,10 @@ func (p *repairPlan) keepBehind(scan, behind *scanned, snapshot uint64) error {
 	}
 	from, to := behind.around(snapshot)
 	kept := behind.within(from, to)
+	if len(kept) == 0 && scan.prefix() > snapshot { // nothing follows what is missing, and what is before it goes further
+		p.keepPrefix(scan, behind)
+		return nil
+	}
 	switch {
 	case len(kept) > 0 && kept[0].From > snapshot+1:
 		return usagef("a snapshot at %d does not cover what is damaged: the next good entry is %d; give the index of one that is at %d or above, or none",
