@@ -21,6 +21,9 @@ A copy of a log is not a backup of a peer without a snapshot that is at least as
 entry, and the same peer must not come back with an older log than it had: see 'ballast repair --help'
 on what raft counts on. For bolt and badger stop the peer and copy the files, or use 'ballast export'.
 
+With --json it is one object: store, destination, entries, first_index, last_index, commit_index,
+segments and bytes that were copied, seconds.
+
 ` + exitHelp
 
 const backupExample = `  ballast backup /var/lib/app/raft /backup/raft-2026-01-02

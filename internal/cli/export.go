@@ -25,6 +25,9 @@ is not exported: the command ends with exit status 2, and nothing is left. A wal
 peer deletes entries meanwhile that were still to come, the command fails, and 'ballast backup' makes a
 copy to export from.
 
+With --json it is one object: store, file, entries, first_index, last_index, commit_index,
+stable_values, bytes of the file, seconds.
+
 ` + exitHelp
 
 const exportExample = `  ballast export /var/lib/app/raft peer-1.ballast

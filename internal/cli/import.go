@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -31,6 +30,8 @@ A peer must not come back with an older log, term or vote than it had: see 'ball
 what raft counts on. A store of an export is for a peer that has lost nothing since, for a look into it,
 or for the last resort.
 
+With --json it is one object, the one that 'ballast export --json' prints.
+
 ` + exitHelp
 
 const importExample = `  ballast import peer-1.ballast wal:/var/lib/app/wal
@@ -50,20 +51,10 @@ func newImport(s streams) *cobra.Command {
 	return cmd
 }
 
-// newStore takes the name of a store that is to be made.
-func newStore(name string) (place, error) {
-	prefix, path, cut := strings.Cut(name, ":")
-	if !cut || path == "" {
-		return place{}, usagef("%q does not say which engine the store is for; give wal:DIR, bolt:FILE or badger:DIR", name)
-	}
-	e, err := durableEngine(prefix)
-	return place{e, path}, err
-}
-
 func runImport(s streams, file, name string, asJSON bool) error {
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	at, err := newStore(name)
+	at, err := newPlace(name)
 	if err != nil {
 		return err
 	}

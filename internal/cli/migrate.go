@@ -32,6 +32,9 @@ when root runs this.
 
 --dry-run copies for two seconds, removes that, and tells how long all of it will take.
 
+With --json it is one object: source, destination, entries, first_index, last_index, commit_index,
+bytes of data, seconds, owner_kept, and dropped where raft-wal's last write was cut off.
+
 ` + exitHelp
 
 const migrateExample = `  ballast migrate --dry-run bolt:/var/lib/app/raft.db wal:/var/lib/app/wal

@@ -31,6 +31,9 @@ entries, or when the cluster is lost otherwise. The safe way needs no repair: ke
 another name, remove the peer from the cluster, and let it join again as a new server with an empty
 one. A write at the end of the log that a crash cut off was never acknowledged, and is no loss.
 
+With --json it is one object: store, engine, ok, damaged, kept, come_again, come_more, stable_unsure,
+stable_stale, loses, snapshot_keeps, written, quarantine.
+
 ` + exitHelp
 
 const repairExample = `  ballast repair /var/lib/app/raft                      # says what it would do
