@@ -238,7 +238,11 @@ func (w *writer) writeAll(batch []*request) error {
 		return err
 	}
 	w.publish(batch)
-	w.calls.Add(uint64(len(batch)))
+	calls := len(batch)
+	if batch[0].kind == recordMoved {
+		calls-- // nobody's
+	}
+	w.calls.Add(uint64(calls))
 	w.compressor.trim()
 	if rotated != nil {
 		w.j.keeper.seal(rotated)
