@@ -1,5 +1,5 @@
 # The few targets that people use. Everything here also works as the plain command that it runs.
-.PHONY: test race lint compare demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
+.PHONY: test race lint compare groups demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
 
 # How long the long forms are; CI has smaller figures.
 POINTS ?= 300000
@@ -22,6 +22,9 @@ lint: ## formatting, vet, staticcheck, in every module
 
 compare: ## every store beside its peers and the limit of the disk, in ten minutes; ARGS=--quick for one
 	cd bench && go run ./cmd/compare $(ARGS)
+
+groups: ## many raft groups in one log beside logs of their own, in two minutes; ARGS=--hour for an hour
+	cd bench && go run ./cmd/groups $(ARGS)
 
 conformance: ## what raft-boltdb, raft-wal and raft.InmemStore fail of the contract, written to docs/CONFORMANCE.md
 	cd bench && go test -run Conformance -update .
