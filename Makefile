@@ -35,7 +35,7 @@ demo: ## three peers, five kills, nothing lost
 # The long forms of the tiers of docs/CRASH-SAFETY.md. Each prints what it counted.
 
 crash: ## the power of a file system in memory is cut, writing processes are killed
-	go test ./wal -run '^TestCrash$$' -v -timeout 3h -args -crash.points=$(POINTS) -crash.seed=$(SEED)
+	go test ./wal -run '^TestCrash(Groups)?$$' -v -timeout 3h -args -crash.points=$(POINTS) -crash.seed=$(SEED)
 	go test ./wal ./boltstore ./badgerstore -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(KILLS)
 	go test ./wal -run '^TestMigrationCrash$$' -v -timeout 1h -args -crash.points=24000 -crash.seed=$(SEED)
 	go test ./migrate ./internal/cli -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(MIGRATEKILLS)

@@ -108,18 +108,21 @@ func (c *groupCalls) drop(id uint64) error {
 	return c.Drop(id)
 }
 
+// storeOf returns the store of a group. It holds no lock while the log is asked: a Drop may be under way, whose write looks at the groups.
 func (c *groupCalls) storeOf(id uint64) (*Store, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := c.opened[id]
-	if s == nil {
-		var err error
-		if s, err = c.Store(id); err != nil {
-			return nil, err
-		}
-		c.opened[id] = s
+	c.mu.Unlock()
+	if s != nil {
+		return s, nil
 	}
-	return s, nil
+	s, err := c.Store(id)
+	if err == nil {
+		c.mu.Lock()
+		c.opened[id] = s
+		c.mu.Unlock()
+	}
+	return s, err
 }
 
 // acked returns for each group which state was acknowledged.
