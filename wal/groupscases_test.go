@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -178,5 +179,47 @@ func TestMovesAreNoCalls(t *testing.T) {
 		if err := old.GetLog(1+index, new(raft.Log)); err != nil {
 			t.Errorf("GetLog(%d) of a log that was opened before: %v", 1+index, err)
 		}
+	}
+}
+
+// TestFairness: one group writes huge batches, one behind the other, and whoever else comes meanwhile waits for one of them at most.
+func TestFairness(t *testing.T) {
+	const others = 20
+	w := newSlowWrites()
+	l := newTestGroups(t, w.mem, func(o *Options) { o.SegmentBytes = 128 << 20 })
+	l.append(0, 1, 10)
+	w.path = l.j.tail.path
+	huge := func(index uint64) []*raft.Log {
+		return []*raft.Log{oracle.EntryOf(index, make([]byte, maxGroupBytes+1))}
+	}
+	for id := range uint64(others + 2) {
+		l.store(id)
+	}
+	var calls sync.WaitGroup
+	call := func(id uint64, logs []*raft.Log) {
+		calls.Go(func() {
+			if err := l.opened[id].StoreLogs(logs); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	w.hold = func() { // the first huge one is being written
+		for id := range uint64(3) { // three more, of groups 0 to 2, are first in the queue
+			call(id, huge(100+id))
+			untilWaiting(l.opened[0], int(id)+1)
+		}
+		for id := range uint64(others - 1) {
+			call(3+id, oracle.Entries(oracle.Random(id), 1, 1, 100))
+		}
+		untilWaiting(l.opened[0], 3+others-1)
+	}
+	call(0, huge(2))
+	calls.Wait()
+	frames := slices.DeleteFunc(w.lens, func(n int64) bool { return n == smallStep || n == largeStep }) // of zeros ahead
+	if len(frames) != 5 {
+		t.Fatalf("%d frames, of %d bytes", len(frames), frames)
+	}
+	if frames[0] <= maxGroupBytes || frames[1] > maxGroupBytes {
+		t.Errorf("frames of %d bytes: those who wait should come behind the first huge one, all at once", frames)
 	}
 }
