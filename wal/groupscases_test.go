@@ -223,3 +223,43 @@ func TestFairness(t *testing.T) {
 		t.Errorf("frames of %d bytes: those who wait should come behind the first huge one, all at once", frames)
 	}
 }
+
+// TestGroupsStats: those that pin the most are named, the largest first.
+func TestGroupsStats(t *testing.T) {
+	l := newTestGroups(t, vfs.NewMem(), nil)
+	for id := range uint64(12) {
+		l.append(1+id, 1, 100)
+	}
+	for range 2 { // more than a segment each
+		l.append(20, 40, 32<<10)
+		l.append(5, 1, 100)
+	}
+	l.append(30, 1, 100)
+	l.do(30, oracle.Call{Low: 1, High: 1}) // has nothing now
+	st := l.Groups.Stats()
+	tail := l.j.tail
+	if st.Groups != 13 || st.Entries != 12+2*41 || st.FirstIndex != 0 || len(st.Pinning) != maxPinning {
+		t.Errorf("%+v", st)
+	}
+	for i, p := range st.Pinning {
+		want := int64(0)
+		for _, seg := range l.j.segments {
+			if seg != tail && slices.ContainsFunc(l.j.groups[p.ID].runs, func(r run) bool { return r.seg == seg }) {
+				want += seg.size
+			}
+		}
+		if p.Bytes != want || p.FirstIndex != 1 || p.Entries != uint64(len(l.model(p.ID).Logs)) {
+			t.Errorf("group %d pins %+v, should be %d bytes", p.ID, p, want)
+		}
+		if i > 0 && p.Bytes > st.Pinning[i-1].Bytes {
+			t.Errorf("the largest is not first: %+v", st.Pinning)
+		}
+	}
+	if st.Pinning[0].ID != 5 && st.Pinning[0].ID != 20 {
+		t.Errorf("group %d pins the most", st.Pinning[0].ID)
+	}
+	must(t, l.Groups.Close())
+	if st := l.Groups.Stats(); st.Groups != 0 || st.Pinning != nil {
+		t.Errorf("behind Close: %+v", st)
+	}
+}
