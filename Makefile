@@ -1,5 +1,5 @@
 # The few targets that people use. Everything here also works as the plain command that it runs.
-.PHONY: test race lint compare demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
+.PHONY: test race lint compare groups demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
 
 # How long the long forms are; CI has smaller figures.
 POINTS ?= 300000
@@ -23,6 +23,9 @@ lint: ## formatting, vet, staticcheck, in every module
 compare: ## every store beside its peers and the limit of the disk, in ten minutes; ARGS=--quick for one
 	cd bench && go run ./cmd/compare $(ARGS)
 
+groups: ## many raft groups in one log beside logs of their own, in two minutes; ARGS=--hour for an hour
+	cd bench && go run ./cmd/groups $(ARGS)
+
 conformance: ## what raft-boltdb, raft-wal and raft.InmemStore fail of the contract, written to docs/CONFORMANCE.md
 	cd bench && go test -run Conformance -update .
 
@@ -32,7 +35,7 @@ demo: ## three peers, five kills, nothing lost
 # The long forms of the tiers of docs/CRASH-SAFETY.md. Each prints what it counted.
 
 crash: ## the power of a file system in memory is cut, writing processes are killed
-	go test ./wal -run '^TestCrash$$' -v -timeout 3h -args -crash.points=$(POINTS) -crash.seed=$(SEED)
+	go test ./wal -run '^TestCrash(Groups)?$$' -v -timeout 3h -args -crash.points=$(POINTS) -crash.seed=$(SEED)
 	go test ./wal ./boltstore ./badgerstore -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(KILLS)
 	go test ./wal -run '^TestMigrationCrash$$' -v -timeout 1h -args -crash.points=24000 -crash.seed=$(SEED)
 	go test ./migrate ./internal/cli -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(MIGRATEKILLS)

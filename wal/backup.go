@@ -30,10 +30,11 @@ type BackupProgress struct {
 
 // BackupInfo says what a copy holds.
 type BackupInfo struct {
-	FirstIndex  uint64 // 0 for a log without entries
+	Groups      int    // that have an entry, a stable value or a commit index
+	FirstIndex  uint64 // of group 0; 0 when it has no entries
 	LastIndex   uint64
 	CommitIndex uint64
-	Entries     uint64
+	Entries     uint64 // of all groups
 	Segments    int
 	Bytes       int64 // that were copied
 }
@@ -232,22 +233,24 @@ func (b *backup) copy(seg *segment, f, out vfs.File, from, to int64) error {
 // check opens the copy and reads every entry. A segment of which one is damaged was used again while it was copied, or is damaged in
 // the log.
 func (b *backup) check(rec *recovery) (info BackupInfo, err error) {
-	s, err := OpenReadOnly(b.dst, &Options{fs: b.fs})
+	gs, err := OpenGroupsReadOnly(b.dst, &Options{fs: b.fs})
 	if err != nil {
 		return info, b.inSource(err)
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if s.j.tail.sequence != rec.sequence || s.j.tail.end != rec.tail.end {
-		return info, rec.tail.corrupt(rec.tail.end, "the copy ends with frame %d at %d, the log with frame %d", s.j.tail.sequence, s.j.tail.end, rec.sequence)
+	defer func() { err = errors.Join(err, gs.Close()) }()
+	j := gs.j
+	if j.tail.sequence != rec.sequence || j.tail.end != rec.tail.end {
+		return info, rec.tail.corrupt(rec.tail.end, "the copy ends with frame %d at %d, the log with frame %d", j.tail.sequence, j.tail.end, rec.sequence)
 	}
-	info = BackupInfo{
-		FirstIndex: s.g.firstIndex.Load(), LastIndex: s.g.lastIndex.Load(), CommitIndex: s.g.commitIndex.Load(),
-		Segments: len(rec.order), Bytes: b.bytes,
+	info = BackupInfo{Groups: len(j.ids()), Segments: len(rec.order), Bytes: b.bytes}
+	if g := j.groups[0]; g != nil {
+		info.FirstIndex, info.LastIndex, info.CommitIndex = g.first(), g.last(), g.commit
 	}
-	for _, g := range s.j.groups {
+	for _, g := range j.groups {
+		info.Entries += g.entries()
 		for _, r := range g.runs { // nobody changes them
 			for i := range uint64(r.count()) {
-				if err := s.j.get(g, r.first+i, new(raft.Log)); err != nil {
+				if err := j.get(g, r.first+i, new(raft.Log)); err != nil {
 					delete(b.done, r.seg.number)
 					return info, b.inSource(err)
 				}
@@ -256,9 +259,6 @@ func (b *backup) check(rec *recovery) (info BackupInfo, err error) {
 				}
 			}
 		}
-	}
-	for _, r := range s.g.runs {
-		info.Entries += uint64(r.count())
 	}
 	return info, nil
 }

@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/raft-ballast/ballast"
@@ -89,6 +90,9 @@ func (gs *Groups) Drop(id uint64) error {
 	}
 	gs.mu.Lock() // until the group is gone, or somebody could get a store on what is dropped
 	defer gs.mu.Unlock()
+	if gs.closed { // calls of its store may still be in progress
+		return ballast.ErrClosed
+	}
 	if s := gs.stores[id]; s != nil {
 		s.shut()
 		delete(gs.stores, id)
@@ -143,12 +147,13 @@ func (gs *Groups) forget(s *Store) {
 // ids returns the groups that are known, ascending.
 func (j *journal) ids() (ids []uint64) {
 	j.mu.RLock()
-	defer j.mu.RUnlock()
-	for _, id := range sortedKeys(j.groups) {
-		if j.groups[id].known() {
+	for id, g := range j.groups {
+		if g.known() {
 			ids = append(ids, id)
 		}
 	}
+	j.mu.RUnlock()
+	slices.Sort(ids)
 	return ids
 }
 

@@ -50,6 +50,9 @@ const lockName = "LOCK"
 
 // openJournal opens or creates the log in dir.
 func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error) {
+	if err := engine.CheckFinished(dir); err != nil {
+		return nil, err
+	}
 	j = &journal{dir: dir, opts: opts, fs: opts.fs, readOnly: readOnly}
 	j.handles.fs, j.handles.limit = opts.fs, opts.MaxOpenFiles
 	j.cache.limit = int(opts.CacheBytes / cacheBlockBytes)

@@ -3,12 +3,17 @@ package wal
 // This file is how a live entry moves to the end of the log, so that the segment in which it was can be used again. It is stored
 // once more: in the order of the log the last one counts. What is in a move is what the entry was when the reclaimer read it.
 
-// movedEntry is an entry that moves.
-type movedEntry struct {
+// entryPlace is an entry and where it is in its segment. There may be many.
+type entryPlace struct {
 	group *group
 	index uint64
+	off   int64
+}
+
+// movedEntry is an entry that moves.
+type movedEntry struct {
+	entryPlace
 	seg   *segment // in which it was
-	off   int64    // and where
 	rec   record   // which was verified; its parts are the move's own
 	taken bool     // it is still what the log has, so it is in the frame
 }

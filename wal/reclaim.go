@@ -17,7 +17,8 @@ type reclaimer struct {
 	working sync.Mutex      // held by who moves
 	credit  int64           // bytes that may be moved
 	seen    int64           // of keeper.appendedBytes, as far as credit has it
-	list    []movedEntry    // still to be moved, of one segment
+	seg     *segment        // that is being emptied
+	list    []entryPlace    // of its entries that are still to be moved
 	failed  map[uint64]bool // numbers of segments that hold something that cannot be read
 
 	movedEntries atomic.Uint64
@@ -38,6 +39,9 @@ const (
 
 	// moveBytes is what is moved with one frame, about; a larger entry alone.
 	moveBytes = 64 << 10
+
+	// takeMost is how many entries are noted in one go: an append may wait for that.
+	takeMost = 4096
 
 	// maxCredit is for how much moving a phase without any is good.
 	maxCredit = 16 << 20
@@ -116,6 +120,9 @@ func (rc *reclaimer) work() {
 				rc.giveUp(seg, err)
 				continue
 			}
+			if len(rc.list) == 0 { // all was deleted just now
+				return
+			}
 		}
 		if err := rc.moveSome(); err != nil {
 			return // without space, or on a log that has failed, there is nothing to be done
@@ -164,19 +171,34 @@ func (rc *reclaimer) take(seg *segment) error {
 	if err := rc.j.loadIndex(seg); err != nil {
 		return err
 	}
+	rc.seg = seg
 	for _, g := range rc.j.groupsIn(seg) {
-		rc.j.mu.RLock()
-		for i := range g.runs {
-			if r := &g.runs[i]; r.seg == seg && r.loaded() {
-				for k := range uint64(r.count()) {
-					rc.list = append(rc.list, movedEntry{group: g, index: r.first + k, seg: seg, off: r.offset(k)})
-				}
-			}
+		for from := uint64(1); from != 0; {
+			from = rc.takeOf(g, from)
 		}
-		rc.j.mu.RUnlock()
 	}
-	slices.SortFunc(rc.list, func(a, b movedEntry) int { return cmp.Compare(a.off, b.off) })
+	slices.SortFunc(rc.list, func(a, b entryPlace) int { return cmp.Compare(a.off, b.off) })
 	return nil
+}
+
+// takeOf adds entries of a group to the list, from an index on, and returns where to go on; 0 for nowhere.
+func (rc *reclaimer) takeOf(g *group, from uint64) (next uint64) {
+	rc.j.mu.RLock()
+	defer rc.j.mu.RUnlock()
+	left := takeMost
+	for i := g.at(from); i < len(g.runs); i++ {
+		r := &g.runs[i]
+		if r.seg != rc.seg || !r.loaded() {
+			continue
+		}
+		for index := max(from, r.first); index-1 < r.last; index++ { // the last one may be the last number there is
+			if left--; left < 0 {
+				return index
+			}
+			rc.list = append(rc.list, entryPlace{group: g, index: index, off: r.offset(index - r.first)})
+		}
+	}
+	return 0
 }
 
 // moveSome moves the first entries of the list.
@@ -186,7 +208,7 @@ func (rc *reclaimer) moveSome() error {
 	r.kind = recordMoved
 	bytes := int64(0)
 	for len(rc.list) > 0 && bytes < moveBytes {
-		m := rc.list[0]
+		m := movedEntry{entryPlace: rc.list[0], seg: rc.seg}
 		rc.list = rc.list[1:]
 		if err := rc.read(&m); err != nil {
 			rc.giveUp(m.seg, err)
@@ -196,13 +218,13 @@ func (rc *reclaimer) moveSome() error {
 		r.moves = append(r.moves, m)
 	}
 	if len(rc.list) == 0 {
-		rc.list = nil
+		rc.list, rc.seg = nil, nil
 	}
 	if len(r.moves) == 0 {
 		return nil
 	}
 	if err := rc.j.submit(r); err != nil {
-		rc.list = nil // it is made anew
+		rc.list, rc.seg = nil, nil // it is made anew
 		return err
 	}
 	for i := range r.moves {

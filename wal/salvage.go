@@ -83,6 +83,9 @@ func Salvage(dir string, opts *Options) (*Salvaged, error) {
 		if err := behind.run(); err != nil {
 			return nil, err
 		}
+		if err := behind.onlyOneGroup(dir); err != nil {
+			return nil, err
+		}
 		out.Later = s.store(behind, o)
 	}
 	out.Log = s.store(p, o)

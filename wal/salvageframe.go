@@ -80,10 +80,21 @@ func (p *pass) record(q *record, at int64, whole, first bool) error {
 		p.unsure()
 	case q.kind == recordSet:
 		p.group(q.group).stable.set(q.first, q.second)
-		delete(p.stale, string(q.first))
+		if q.group == 0 {
+			delete(p.stale, string(q.first))
+		}
 	case q.kind == recordDelete || q.kind == recordCommit:
 		if wanted {
 			return p.change(q)
+		}
+	case q.kind == recordDrop:
+		g := p.group(q.group)
+		g.stable = nil
+		if q.group == 0 {
+			clear(p.stale)
+		}
+		if wanted {
+			g.runs, g.commit = nil, 0
 		}
 	case q.kind > recordMoved:
 		return p.change(q)

@@ -50,9 +50,6 @@ func OpenReadOnly(dir string, opts *Options) (*Store, error) { return open(dir, 
 
 func open(dir string, opts *Options, readOnly bool) (*Store, error) {
 	o, err := opts.withDefaults()
-	if err == nil {
-		err = engine.CheckFinished(dir)
-	}
 	if err != nil {
 		return nil, err
 	}

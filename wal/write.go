@@ -238,7 +238,7 @@ func (w *writer) writeAll(batch []*request) error {
 		return err
 	}
 	w.publish(batch)
-	w.calls.Add(uint64(len(batch)))
+	w.calls.Add(callsIn(batch))
 	w.compressor.trim()
 	if rotated != nil {
 		w.j.keeper.seal(rotated)
@@ -246,6 +246,15 @@ func (w *writer) writeAll(batch []*request) error {
 	w.j.keeper.appended(w.pos - w.start)
 	w.j.reclaimer.appended()
 	return nil
+}
+
+// callsIn returns how many requests are somebody's call: moves are nobody's.
+func callsIn(batch []*request) uint64 {
+	n := len(batch)
+	if batch[0].kind == recordMoved {
+		n--
+	}
+	return uint64(n)
 }
 
 // begin starts a frame of at most size bytes behind the last one.

@@ -100,7 +100,10 @@ func runBackup(s streams, name, destination string, asJSON bool) error {
 		return writeJSON(s.out, out)
 	}
 	what := "no entries"
-	if out.Entries > 0 {
+	switch {
+	case out.Entries > 0 && out.FirstIndex == 0 || info.Groups > 1:
+		what = fmt.Sprintf("%s of %s", countText(out.Entries, "entry", "entries"), countText(info.Groups, "raft group", "raft groups"))
+	case out.Entries > 0:
 		what = fmt.Sprintf("%s from %d to %d", countText(out.Entries, "entry", "entries"), out.FirstIndex, out.LastIndex)
 	}
 	_, err = fmt.Fprintf(s.out, "%s: %s, %s in %s, each read again\n", out.Destination, what, sizeText(out.Bytes), countText(out.Segments, "segment", "segments"))

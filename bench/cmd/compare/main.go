@@ -114,7 +114,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err := show(ctx, o, r, stdout); err != nil {
 		return err
 	}
-	return errors.Join(worse, failures(r))
+	return errors.Join(worse, r.Failures())
 }
 
 // take measures, or reads what was measured before.
@@ -214,19 +214,6 @@ func writeFile(path string, write func(io.Writer) error) error {
 		return err
 	}
 	return errors.Join(write(file), file.Close())
-}
-
-// failures is an error when a store failed.
-func failures(r *report.Report) error {
-	var errs []error
-	for _, w := range r.Workloads {
-		for _, s := range w.Results {
-			if s.Failed != "" {
-				errs = append(errs, fmt.Errorf("%s, %s: %s", w.Name, s.Store, s.Failed))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // progress is a line that is rewritten on a terminal; elsewhere there is a line for each thing that is done.

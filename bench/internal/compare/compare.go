@@ -10,6 +10,7 @@
 //	stats.go    what is made of the samples
 //	ways.go     how bytes are made durable: the limit
 //	feed.go     the entries
+//	groups.go groupslag.go groupsopen.go  the workloads of many raft groups in one log
 //	append.go stable.go read.go size.go burst.go churn.go allocs.go cluster.go  the workloads
 //	goals.go    the figures that Ballast has set itself
 package compare
@@ -35,6 +36,8 @@ import (
 type Config struct {
 	Dir    string         // an existing folder on the disk to measure; nothing is left in it
 	Quick  bool           // about a minute instead of ten
+	Groups bool           // many raft groups in one log, and nothing else
+	Hour   bool           // of the groups: an hour of appends and compaction instead of 20 s
 	Only   *regexp.Regexp // names of workloads; nil for all
 	Stores *regexp.Regexp // names of stores; nil for all
 	Seed   uint64         // what entries and the order of turns are drawn from
@@ -73,7 +76,7 @@ func Run(ctx context.Context, c Config) (*report.Report, error) {
 	}
 	defer func() { _ = os.RemoveAll(r.dir) }()
 	start := time.Now()
-	if err := r.steps(plan(r.Quick)); err != nil {
+	if err := r.steps(r.plan()); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(r.dir))
 	}
 	return r.report(start), os.RemoveAll(r.dir)

@@ -15,7 +15,7 @@ import (
 func TestPlans(t *testing.T) {
 	beyond := regexp.MustCompile("^(append 64x64 KiB|append .*segments.*|sustained.*|open .*|cluster .*)$")
 	for _, quick := range []bool{true, false} {
-		for _, s := range plan(quick) {
+		for _, s := range (&Config{Quick: quick}).plan() {
 			if !quick && !beyond.MatchString(s.names[0]) {
 				continue
 			}
@@ -72,11 +72,44 @@ func check(t *testing.T, r *report.Report, names []string) {
 	}
 }
 
+// TestGroups runs what is measured of many raft groups in the same way.
+func TestGroups(t *testing.T) {
+	r, err := Run(t.Context(), Config{Dir: t.TempDir(), Groups: true, Seed: 1, shrink: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Failures(); err != nil {
+		t.Error(err)
+	}
+	counted, err := writtenBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{groupAppends, groupAlone, groupStorm, groupDevice, groupDisk, groupOpen} {
+		w := r.Find(name)
+		if w == nil && name == groupDevice && counted < 0 {
+			continue
+		}
+		if w == nil {
+			t.Errorf("%s was not measured", name)
+			continue
+		}
+		for _, s := range w.Results {
+			if !(s.Median > 0) || s.Low > s.High {
+				t.Errorf("%s, %s: %+v", name, s.Store, s)
+			}
+		}
+	}
+	if want := 7; counted >= 0 && len(r.Goals) != want {
+		t.Errorf("%d goals are told, should be %d", len(r.Goals), want)
+	}
+}
+
 func TestPlanNames(t *testing.T) {
 	for _, quick := range []bool{true, false} {
 		var names []string
 		total := time.Duration(0)
-		for _, s := range plan(quick) {
+		for _, s := range (&Config{Quick: quick}).plan() {
 			names = append(names, s.names...)
 			total += s.takes
 		}

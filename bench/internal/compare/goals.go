@@ -65,6 +65,13 @@ var goals = []goal{
 	least("cluster 64 writers", "wal", "raft-boltdb", 3),
 	least("append 64x4 KiB", "raft-boltdb", "boltstore", 1.30),
 	least("read in order", "raft-boltdb", "boltstore", 3),
+	least(groupAppends, "64 groups", "64 raft-wal", 8),
+	least(groupAppends, "1,000 groups", "64 groups", 1),
+	most(groupAlone, "one of 1,000 groups", "wal", 1.1),
+	most(groupStorm, "1,000 groups", "wal", 30),
+	most(groupDevice, "64 groups", "", 2.5),
+	most(groupOpen, "closed", "", 2),
+	most(groupOpen, "killed", "", 2),
 }
 
 // Judge says which goals were reached, of those that were measured.

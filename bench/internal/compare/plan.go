@@ -9,8 +9,11 @@ import (
 
 // plan is what a run measures, in order. The times are about what each step takes on a machine with two cores; the full plan is
 // ten minutes, the quick one a minute.
-func plan(quick bool) []step {
-	if quick {
+func (c *Config) plan() []step {
+	switch {
+	case c.Groups:
+		return groupsPlan(c.Hour)
+	case c.Quick:
 		return quickPlan()
 	}
 	steps := []step{limits([]int{128, 1 << 10, 4 << 10, 8 << 10, 32 << 10, 64 << 10, 256 << 10, 512 << 10, 4 << 20}, 3*time.Second)}

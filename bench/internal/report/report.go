@@ -12,6 +12,8 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 )
@@ -135,6 +137,19 @@ func (w *Workload) Of(store string) *Result {
 		return nil
 	}
 	return &w.Results[i]
+}
+
+// Failures is an error when something could not be measured.
+func (r *Report) Failures() error {
+	var errs []error
+	for _, w := range r.Workloads {
+		for _, s := range w.Results {
+			if s.Failed != "" {
+				errs = append(errs, fmt.Errorf("%s, %s: %s", w.Name, s.Store, s.Failed))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // WriteJSON writes the report.

@@ -61,6 +61,12 @@ var titles = map[string]string{
 	"allocs":  "Allocations",
 	"heap":    "Memory",
 	"cluster": "A cluster of three",
+
+	"groups":   "Many raft groups in one log",
+	"alone":    "One raft group among many",
+	"storm":    "A vote storm",
+	"lagging":  "One raft group that lags",
+	"openings": "Opening many raft groups",
 }
 
 func title(group string) string {
