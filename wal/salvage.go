@@ -114,11 +114,11 @@ func (s *salvager) store(p *pass, o Options) *Store {
 	return &Store{j: j, g: j.group(0)}
 }
 
-// onlyOneGroup refuses a log of several raft groups, which no tool of this release can write again.
+// onlyOneGroup refuses a log of several raft groups, of which the others would be lost.
 func (p *pass) onlyOneGroup(dir string) error {
 	for id, g := range p.groups {
 		if id != 0 && (len(g.runs) > 0 || len(g.stable) > 0) {
-			return fmt.Errorf("wal: %s holds several raft groups, and this release would drop all but one; use a newer one", dir)
+			return fmt.Errorf("wal: %s is the log of several raft groups, and what is salvaged is that of one: take out those that can be read with `ballast migrate --group`", dir)
 		}
 	}
 	return nil

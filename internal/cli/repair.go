@@ -30,6 +30,9 @@ entries, or when the cluster is lost otherwise. The safe way needs no repair: ke
 another name, remove the peer from the cluster, and let it join again as a new server with an empty
 one. A write at the end of the log that a crash cut off was never acknowledged, and is no loss.
 
+A wal that several raft groups share is refused, so that none is lost: 'ballast migrate --group' takes
+those out of it that can be read.
+
 ` + exitHelp
 
 const repairExample = `  ballast repair /var/lib/app/raft                      # says what it would do
