@@ -47,7 +47,7 @@
 //	repair.go    ballast repair: repairplan.go finds out what is kept, repairwrite.go does it
 //	backup.go    ballast backup
 //	build.go     making a store of another one, and checking it
-//	migrate.go   ballast migrate
+//	migrate.go   ballast migrate; migrategroups.go of raft groups
 //	dryrun.go    ballast migrate --dry-run
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
