@@ -14,6 +14,7 @@ import (
 // newDemoPeer is one peer of a demo. Only the demo starts it.
 func newDemoPeer(s streams) *cobra.Command {
 	var name, id, dir string
+	var groups int
 	var peers []string
 	cmd := &cobra.Command{
 		Use:    peerCommand,
@@ -39,7 +40,7 @@ func newDemoPeer(s streams) *cobra.Command {
 				ID:       id,
 				Dir:      dir,
 				Addrs:    addrs,
-				Open:     func(dir string) (ballast.Store, error) { return e.openIn(dir) },
+				Stores:   demoStores(e, groups, func(dir string) (ballast.Store, error) { return e.openIn(dir) }),
 				Commands: s.in,
 				Events:   s.out,
 				Orphaned: func() { os.Exit(ExitFailure) },
@@ -49,6 +50,7 @@ func newDemoPeer(s streams) *cobra.Command {
 	cmd.Flags().StringVar(&name, "engine", defaultEngine, "of the store")
 	cmd.Flags().StringVar(&id, "id", "", "of this peer")
 	cmd.Flags().StringVar(&dir, "dir", "", "of this peer")
+	cmd.Flags().IntVar(&groups, "groups", 1, "raft groups of this peer")
 	cmd.Flags().StringArrayVar(&peers, "peer", nil, "id=host:port of each peer")
 	return cmd
 }
