@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/raft-ballast/ballast/internal/move"
+	"github.com/raft-ballast/ballast/internal/move/intowal"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -51,7 +52,8 @@ func replaceGroup(ctx context.Context, gs *wal.Groups, dir string, id uint64, ol
 	if in, err := filepath.Rel(move.Place(dir), path); err == nil && filepath.IsLocal(in) {
 		return fmt.Errorf("the old store %s lies in the new one, %s; give another folder", path, dir)
 	}
-	job := &move.GroupJob{Groups: gs, Dir: dir, ID: id, StableKeys: opts.StableKeys, Progress: opts.progress()}
+	job := intowal.Group(gs, dir, id)
+	job.StableKeys, job.Progress = opts.StableKeys, opts.progress()
 	res, moved, err := job.Replace(ctx, path, func(path string) (move.Source, error) { return old.Open(path) })
 	if err == nil && moved {
 		opts.log().Info("migrate: a raft group was moved over", "group", id, "from", path, "to", dir, "entries", res.Entries, "bytes", res.Bytes,

@@ -39,6 +39,10 @@ this is started again.
 
 --dry-run copies for two seconds, removes that, and tells how long all of it will take.
 
+With --json it is one object: source, source_group, destination, group, entries, first_index, last_index,
+commit_index, bytes, seconds and owner_kept; with --group ID=STORE destination, and groups with such an
+object of each.
+
 ` + exitHelp
 
 const migrateExample = `  ballast migrate --dry-run bolt:/var/lib/app/raft.db wal:/var/lib/app/wal

@@ -9,6 +9,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/move"
+	"github.com/raft-ballast/ballast/internal/move/intowal"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -150,7 +151,8 @@ func (m *migration) add(ctx context.Context) (res move.Result, err error) {
 	if err != nil {
 		return res, err
 	}
-	job := &move.GroupJob{Groups: gs, Dir: m.target.path, ID: m.target.engine.group.id, Source: src, Progress: m.job.Progress}
+	job := intowal.Group(gs, m.target.path, m.target.engine.group.id)
+	job.Source, job.Progress = src, m.job.Progress
 	res, err = job.Copy(ctx)
 	err = errors.Join(err, gs.Close(), keepOwner(m.target.path))
 	res.OwnerKept = true // the log's is nobody's business here

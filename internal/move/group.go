@@ -8,20 +8,35 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
-	"github.com/raft-ballast/ballast/wal"
 )
 
 // ErrGroupExists is matched by the error of GroupJob.Copy when the log has such a group.
 var ErrGroupExists = errors.New("the log has such a raft group")
 
+// GroupLog is a log that raft groups share, a *wal.Groups.
+type GroupLog interface {
+	IDs() []uint64
+	Drop(id uint64) error
+}
+
+// GroupStore is one group of it, a *wal.Store.
+type GroupStore interface {
+	ballast.Store
+	ballast.Inspector
+	ballast.KeyDeleter
+}
+
 // GroupJob adds a copy of a store, as one raft group, to a log that others share. A group has no name that it could get when it is
 // complete, so it has a stable key as long as it is not, and does not open: see [engine.CheckFinishedGroup]. Setting the key is the first
 // thing that is written of the group, and deleting it, with one sync, the last.
 type GroupJob struct {
-	Groups *wal.Groups // the log, open for writing
-	Dir    string      // it was opened with
+	Log    GroupLog // open for writing
+	Dir    string   // it was opened with
 	ID     uint64
 	Source Source
+
+	Open func() (GroupStore, error) // the group in Log
+	Read func() (GroupStore, error) // the group as it is on the disk, from a log of its own
 
 	StableKeys [][]byte       // as in ballast.CopyOptions
 	Progress   func(Progress) // may be nil
@@ -46,7 +61,7 @@ func (g *GroupJob) Copy(ctx context.Context) (res Result, err error) {
 		return res, explain(err)
 	}
 	if res, err = g.build(ctx); err != nil && !g.ready {
-		if e := g.Groups.Drop(g.ID); e != nil {
+		if e := g.Log.Drop(g.ID); e != nil {
 			err = fmt.Errorf("%w; what there is of raft group %d does not open, and could not be dropped: %w", err, g.ID, e)
 		}
 	}
@@ -102,7 +117,7 @@ func (g *GroupJob) begin() error {
 	case state == groupWhole:
 		return fmt.Errorf("%w: %d of %s; give another id", ErrGroupExists, g.ID, g.Dir)
 	case state != "":
-		if err := g.Groups.Drop(g.ID); err != nil {
+		if err := g.Log.Drop(g.ID); err != nil {
 			return fmt.Errorf("dropping what a migration has left: %w", err)
 		}
 	}
@@ -111,10 +126,10 @@ func (g *GroupJob) begin() error {
 
 // state returns what the key of the group holds, "" when there is no group, groupWhole when it has no key.
 func (g *GroupJob) state() (state string, err error) {
-	if !slices.Contains(g.Groups.IDs(), g.ID) {
+	if !slices.Contains(g.Log.IDs(), g.ID) {
 		return "", nil
 	}
-	err = g.with(func(s *wal.Store) error {
+	err = g.with(func(s GroupStore) error {
 		value, err := s.Get([]byte(engine.UnfinishedKey))
 		state = string(value)
 		if errors.Is(err, ballast.ErrKeyNotFound) {
@@ -126,12 +141,12 @@ func (g *GroupJob) state() (state string, err error) {
 }
 
 func (g *GroupJob) mark(state string) error {
-	return g.with(func(s *wal.Store) error { return s.Set([]byte(engine.UnfinishedKey), []byte(state)) })
+	return g.with(func(s GroupStore) error { return s.Set([]byte(engine.UnfinishedKey), []byte(state)) })
 }
 
 // finish makes the group one that opens.
 func (g *GroupJob) finish() error {
-	return g.with(func(s *wal.Store) error { return s.DeleteKey([]byte(engine.UnfinishedKey)) })
+	return g.with(func(s GroupStore) error { return s.DeleteKey([]byte(engine.UnfinishedKey)) })
 }
 
 // putAside gives the source its other name. From here on the group is never dropped: it may be all that there is.
@@ -151,8 +166,8 @@ func (g *GroupJob) putAside() (kept string, err error) {
 }
 
 // with opens the group, does something with it, and closes it.
-func (g *GroupJob) with(do func(*wal.Store) error) error {
-	s, err := g.Groups.Store(g.ID)
+func (g *GroupJob) with(do func(GroupStore) error) error {
+	s, err := g.Open()
 	if err != nil {
 		return err
 	}
@@ -165,7 +180,7 @@ func (g *GroupJob) build(ctx context.Context) (res Result, err error) {
 		res.Dropped = d.Dropped()
 	}
 	j := &Job{StableKeys: g.StableKeys, Progress: g.Progress}
-	err = g.with(func(s *wal.Store) error {
+	err = g.with(func(s GroupStore) error {
 		done, err := ballast.Copy(ctx, unmarked{s}, g.Source, j.report(g.Source, Copying))
 		res.Entries, res.Bytes = done.Entries, done.Bytes
 		return err
@@ -186,15 +201,11 @@ func (g *GroupJob) build(ctx context.Context) (res Result, err error) {
 
 // verify reads the copy from the disk: what the log that wrote it has in memory proves nothing.
 func (g *GroupJob) verify(ctx context.Context, j *Job, res *Result) (err error) {
-	gs, err := wal.OpenGroupsReadOnly(g.Dir, nil)
+	s, err := g.Read()
 	if err != nil {
 		return fmt.Errorf("reading the copy: %w", err)
 	}
-	defer func() { err = errors.Join(err, gs.Close()) }()
-	s, err := gs.Store(g.ID)
-	if err != nil {
-		return fmt.Errorf("reading the copy: %w", err)
-	}
+	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := res.read(s); err != nil {
 		return err
 	}
@@ -203,10 +214,10 @@ func (g *GroupJob) verify(ctx context.Context, j *Job, res *Result) (err error) 
 }
 
 // unmarked is a group without the key.
-type unmarked struct{ *wal.Store }
+type unmarked struct{ GroupStore }
 
 // StableKeys implements ballast.Inspector.
 func (u unmarked) StableKeys() ([][]byte, error) {
-	keys, err := u.Store.StableKeys()
+	keys, err := u.GroupStore.StableKeys()
 	return slices.DeleteFunc(keys, func(key []byte) bool { return string(key) == engine.UnfinishedKey }), err
 }
