@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The example in the README is the one that Example runs.
-func TestReadmeShowsTheExample(t *testing.T) {
+// The code in the README is that of the examples, which are run.
+func TestReadmeShowsTheExamples(t *testing.T) {
 	read := func(name string) string {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -15,12 +15,14 @@ func TestReadmeShowsTheExample(t *testing.T) {
 		}
 		return string(b)
 	}
-	_, code, ok := strings.Cut(read("example_test.go"), "// README begin\n")
-	code, _, found := strings.Cut(code, "\n// README end")
-	if !ok || !found {
-		t.Fatal("example_test.go has lost its marks")
-	}
-	if !strings.Contains(read("README.md"), "```go\n"+code+"```") {
-		t.Fatalf("README.md does not hold this part of example_test.go:\n%s", code)
+	for name, mark := range map[string]string{"example_test.go": "// README ", "example_groups_test.go": "// README groups "} {
+		_, code, ok := strings.Cut(read(name), mark+"begin\n")
+		code, _, found := strings.Cut(code, "\n"+mark+"end")
+		if !ok || !found {
+			t.Fatalf("%s has lost its marks", name)
+		}
+		if !strings.Contains(read("README.md"), "```go\n"+code+"```") {
+			t.Errorf("README.md does not hold this part of %s:\n%s", name, code)
+		}
 	}
 }

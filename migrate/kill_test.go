@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,7 +25,13 @@ const killDir = "BALLAST_MIGRATE_KILL_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killDir); dir != "" {
-		s, err := openKilled(dir)
+		var s io.Closer
+		var err error
+		if filepath.Base(dir) == "groups" {
+			s, err = openGroups(dir)
+		} else {
+			s, err = openKilled(dir)
+		}
 		if err == nil {
 			err = s.Close()
 		}

@@ -13,7 +13,7 @@
 //	old := migrate.From(filepath.Join(dir, "badger"), badgerstore.Open, nil)
 //
 // Where the old store is passed in only the engine that is named gets into the application's build; this package has neither bbolt nor
-// badger. docs/MIGRATING.md tells how to move a cluster, and how to go back.
+// badger. The stores of many raft groups go into one log with [OpenGroups]. docs/MIGRATING.md tells how to move a cluster, and how to go back.
 //
 // # Guarantees
 //
@@ -45,7 +45,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"regexp"
 	"time"
 
@@ -128,6 +127,8 @@ type Progress struct {
 	Part      float64 // that is done of this, from 0 to 1
 }
 
+var errNoOld = errors.New("migrate: the old store has no path or no function that opens it; use From or RaftWAL")
+
 // Open opens the wal in dir. When there is an old store it is moved over before; ctx ends that, and nothing else.
 //
 // Errors are those of wal.Open and of opening the old store, and: one that matches [ballast.ErrLocked] when the old store is in use, or
@@ -140,7 +141,7 @@ func Open(ctx context.Context, dir string, old Old, opts *Options) (*wal.Store, 
 		opts = &Options{}
 	}
 	if old.Path == "" || old.Open == nil {
-		return nil, errors.New("migrate: the old store has no path or no function that opens it; use From or RaftWAL")
+		return nil, errNoOld
 	}
 	job := newJob(dir, old, opts)
 	if dir != "" { // which wal.Open refuses
@@ -159,11 +160,7 @@ func newJob(dir string, old Old, opts *Options) *move.Job {
 		Read:       func(path string) (ballast.Store, error) { return opened(wal.OpenReadOnly(path, opts.WAL)) },
 		Content:    content,
 		StableKeys: opts.StableKeys,
-	}
-	if opts.Progress != nil {
-		job.Progress = func(p move.Progress) {
-			opts.Progress(Progress{Verifying: p.Step == move.Verifying, Entries: p.Entries, Bytes: p.Bytes, Part: p.Part})
-		}
+		Progress:   opts.progress(),
 	}
 	return job
 }
@@ -177,10 +174,6 @@ func opened(s *wal.Store, err error) (ballast.Store, error) {
 }
 
 func replace(ctx context.Context, job *move.Job, opts *Options) error {
-	log := slog.New(slog.DiscardHandler)
-	if opts.WAL != nil && opts.WAL.Logger != nil {
-		log = opts.WAL.Logger
-	}
 	begun := time.Now()
 	res, moved, err := job.Replace(ctx)
 	switch {
@@ -189,11 +182,9 @@ func replace(ctx context.Context, job *move.Job, opts *Options) error {
 	case !moved:
 		return nil
 	}
-	log.Info("migrate: the log was moved over", "from", job.Source, "to", job.Destination, "entries", res.Entries, "bytes", res.Bytes,
+	opts.log().Info("migrate: the log was moved over", "from", job.Source, "to", job.Destination, "entries", res.Entries, "bytes", res.Bytes,
 		"kept", res.Kept, "took", time.Since(begun))
-	if res.Dropped != nil {
-		log.Warn("migrate: a write at the end of the old log was cut off and is left out", "what", res.Dropped)
-	}
+	opts.warnDropped(res)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // Groups is one log that many raft groups share: each has the contract of [ballast.Store] for itself, and all of them the syncs. What
@@ -49,7 +50,8 @@ func openGroups(dir string, opts *Options, readOnly bool) (*Groups, error) {
 // log does not know is an empty store, and is known when something was written to it. A group has one store at a time: until that is closed
 // another call returns an error that matches [ballast.ErrLocked], a *[ballast.LockedError].
 //
-// After Close of the Groups it returns [ballast.ErrClosed].
+// The error matches [ballast.ErrUnfinished] for a group that a migration has begun and not finished: migrate again, or drop it. After Close of
+// the Groups it is [ballast.ErrClosed].
 func (gs *Groups) Store(id uint64) (*Store, error) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -59,7 +61,11 @@ func (gs *Groups) Store(id uint64) (*Store, error) {
 	if gs.stores[id] != nil {
 		return nil, &ballast.LockedError{Path: gs.j.dir, Err: fmt.Errorf("the store of group %d is open", id)}
 	}
-	s := &Store{j: gs.j, g: gs.j.group(id), groups: gs}
+	g := gs.j.group(id)
+	if err := gs.j.finished(g); err != nil {
+		return nil, err
+	}
+	s := &Store{j: gs.j, g: g, groups: gs}
 	gs.stores[id] = s
 	return s, nil
 }
@@ -155,6 +161,17 @@ func (j *journal) ids() (ids []uint64) {
 	j.mu.RUnlock()
 	slices.Sort(ids)
 	return ids
+}
+
+// finished returns an error for a group that a migration has begun and not finished.
+func (j *journal) finished(g *group) error {
+	j.mu.RLock()
+	_, marked := g.stable.get([]byte(engine.UnfinishedKey))
+	j.mu.RUnlock()
+	if !marked {
+		return nil
+	}
+	return engine.CheckFinishedGroup(j.dir, g.id)
 }
 
 // known reports whether the group has anything that is durable. The caller holds journal.mu.

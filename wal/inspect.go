@@ -28,7 +28,8 @@ type SegmentInfo struct {
 	Path   string
 	State  SegmentState
 
-	FirstIndex, LastIndex uint64 // of the log's entries that are live in it; 0 when there is none
+	FirstIndex, LastIndex uint64 // of the store's entries that are live in it; 0 when there is none
+	Groups                int    // raft groups that have live entries in it
 	Live                  int64  // entries, of every raft group
 	Stored                int64  // entries that were ever put into it; 0 where nobody looked
 	LiveBytes             int64  // of live entries with their headers; estimated by the average size
@@ -44,12 +45,50 @@ type SegmentInfo struct {
 // Segments returns what the directory holds, in the order of the log. It reads the headers of the
 // files and no entries. It may be called by any goroutine.
 func (s *Store) Segments() ([]SegmentInfo, error) {
-	j := s.j
 	if err := s.gate.Enter(); err != nil {
 		return nil, err
 	}
 	defer s.gate.Leave()
-	infos, tail := s.knownSegments()
+	return s.j.segmentInfos(s.g)
+}
+
+// Segments is that of [Store] for all groups: no first and last index are told.
+func (gs *Groups) Segments() ([]SegmentInfo, error) {
+	if err := gs.j.gate.Enter(); err != nil {
+		return nil, err
+	}
+	defer gs.j.gate.Leave()
+	return gs.j.segmentInfos(nil)
+}
+
+// GroupInfo is what a log knows of one of its raft groups.
+type GroupInfo struct {
+	ID                    uint64
+	FirstIndex, LastIndex uint64 // 0 when there is no entry
+	CommitIndex           uint64 // 0 unless raft v1.8.0 is told to track it
+	Entries               uint64
+}
+
+// List returns what there is of each group in [Groups.IDs], and reads nothing for it; nil after Close.
+func (gs *Groups) List() (list []GroupInfo) {
+	if gs.j.gate.Enter() != nil {
+		return nil
+	}
+	defer gs.j.gate.Leave()
+	ids := gs.j.ids()
+	gs.j.mu.RLock()
+	defer gs.j.mu.RUnlock()
+	for _, id := range ids {
+		if g := gs.j.groups[id]; g != nil && g.known() { // or it was dropped just now
+			list = append(list, GroupInfo{ID: id, FirstIndex: g.first(), LastIndex: g.last(), CommitIndex: g.commit, Entries: g.entries()})
+		}
+	}
+	return list
+}
+
+// segmentInfos returns what the directory holds, with the range of a group; nil for none.
+func (j *journal) segmentInfos(of *group) ([]SegmentInfo, error) {
+	infos, tail := j.knownSegments(of)
 	// After the state, so that the file of a segment which is live is not missed.
 	names, err := j.fs.List(j.dir)
 	if err != nil {
@@ -78,29 +117,40 @@ func (s *Store) Segments() ([]SegmentInfo, error) {
 }
 
 // knownSegments returns those with live entries and the tail, and the tail's number.
-func (s *Store) knownSegments() (infos []SegmentInfo, tail uint64) {
-	j := s.j
+func (j *journal) knownSegments(of *group) (infos []SegmentInfo, tail uint64) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	for _, seg := range j.segments {
-		info := SegmentInfo{
+	at := make(map[*segment]*SegmentInfo, len(j.segments))
+	infos = make([]SegmentInfo, len(j.segments))
+	for i, seg := range j.segments {
+		infos[i] = SegmentInfo{
 			Number: seg.number, Path: seg.path, State: SegmentSealed,
 			Live: seg.live, Stored: seg.stored, LiveBytes: seg.liveBytes(), EndBytes: seg.end, Err: seg.bad,
 		}
 		if seg == j.tail {
-			info.State = SegmentTail
+			infos[i].State = SegmentTail
 		}
-		for i := range s.g.runs {
-			r := &s.g.runs[i]
-			if r.seg != seg {
+		at[seg] = &infos[i]
+	}
+	for _, g := range j.groups {
+		seen := make(map[*segment]bool)
+		for i := range g.runs {
+			info := at[g.runs[i].seg]
+			if info == nil {
+				continue
+			}
+			if !seen[g.runs[i].seg] {
+				seen[g.runs[i].seg] = true
+				info.Groups++
+			}
+			if g != of {
 				continue
 			}
 			if info.FirstIndex == 0 {
-				info.FirstIndex = r.first
+				info.FirstIndex = g.runs[i].first
 			}
-			info.LastIndex = r.last
+			info.LastIndex = g.runs[i].last
 		}
-		infos = append(infos, info)
 	}
 	return infos, j.tail.number
 }

@@ -114,9 +114,9 @@ func (s *salvager) store(p *pass, o Options) *Store {
 	return &Store{j: j, g: j.group(0)}
 }
 
-var errGroups = errors.New("wal: the log holds several raft groups, and this release would drop all but one; use a newer one")
+var errGroups = errors.New("wal: the log of several raft groups, and what is salvaged is that of one: take out those that can be read with `ballast migrate --group`")
 
-// onlyOneGroup refuses a log of several raft groups, which no tool of this release can write again.
+// onlyOneGroup refuses a log of several raft groups, of which the others would be lost.
 func (p *pass) onlyOneGroup(dir string) error {
 	for id, g := range p.groups {
 		if id != 0 && (len(g.runs) > 0 || len(g.stable) > 0) {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -57,11 +58,12 @@ func open(dir string, opts *Options, readOnly bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.single(); err != nil {
+	g := j.group(0)
+	if err := cmp.Or(j.single(), j.finished(g)); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	j.observe()
-	return &Store{j: j, g: j.group(0)}, nil
+	return &Store{j: j, g: g}, nil
 }
 
 // single returns an error for a log in which there are groups and group 0 is none of them: whoever takes it for the log of one peer would

@@ -23,6 +23,7 @@
 //	cli.go       Main, the root command, what is a usage error
 //	engine.go    the engines by name
 //	store.go     a store by its name on the command line: opening it for reading
+//	groups.go    one raft group of a wal that several share
 //	find.go      what kind of store there is at a path
 //	boltmeta.go  the first pages of a bbolt file
 //	cursor.go    going through the entries of a store
@@ -31,7 +32,7 @@
 //	data.go      what the data of a command looks like
 //	msgpack.go   MessagePack as text
 //	text.go      sizes, ranges and tables for people
-//	info.go      ballast info
+//	info.go      ballast info; infogroups.go of several raft groups
 //	segments.go  ballast segments
 //	dump.go      ballast dump
 //	follow.go    ballast dump --follow
@@ -39,7 +40,7 @@
 //	stableset.go ballast stable set, ballast stable delete
 //	holder.go    who holds a lock
 //	owner_unix.go owner_other.go  files that were made keep the owner of their folder
-//	verify.go    ballast verify
+//	verify.go    ballast verify; verifygroups.go of several raft groups
 //	diff.go      ballast diff
 //	compact.go   ballast compact
 //	bench.go     ballast bench
@@ -48,7 +49,7 @@
 //	export.go    ballast export
 //	import.go    ballast import: entrysum.go compares its store with the file
 //	build.go     making a store of another one, and checking it
-//	migrate.go   ballast migrate
+//	migrate.go   ballast migrate; migrategroups.go of raft groups
 //	dryrun.go    ballast migrate --dry-run
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
@@ -131,6 +132,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // statusOf returns the exit status of a command that returned an error.
 func statusOf(err error) int {
 	if _, usage := errors.AsType[*usageError](err); usage {
+		return ExitUsage
+	}
+	if _, several := errors.AsType[*severalGroupsError](err); several {
 		return ExitUsage
 	}
 	if errors.Is(err, ballast.ErrCorrupt) {

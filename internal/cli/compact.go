@@ -7,8 +7,6 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-
-	"github.com/raft-ballast/ballast/wal"
 )
 
 const compactLong = `Gives space of a store back to the disk. Nobody may have it open: stop the peer first. The store is the
@@ -61,6 +59,7 @@ type keptEntry struct {
 	Segment   uint64 `json:"segment"`
 	First     uint64 `json:"first_index"`
 	Last      uint64 `json:"last_index"`
+	Groups    int    `json:"groups,omitempty"` // that have live entries in it, where several share the log; they have no first and last index
 	Live      int64  `json:"live_entries"`
 	LiveBytes int64  `json:"live_bytes"` // estimated
 	DiskBytes int64  `json:"disk_bytes"`
@@ -100,20 +99,19 @@ func runCompact(ctx context.Context, s streams, name string, asJSON bool) error 
 
 // kept returns the segments of a wal with live entries, nothing for another store.
 func (p place) kept() (list []keptEntry, err error) {
-	src, err := p.open()
-	if err != nil {
-		return nil, err
-	}
-	defer closing(src, &err)
-	log, ok := src.readStore.(*wal.Store)
-	if !ok {
+	if p.engine.name != defaultEngine {
 		return nil, nil
 	}
-	segments, err := log.Segments()
+	segments, shared, err := p.segments()
 	for _, seg := range segments {
-		if seg.Live > 0 {
-			list = append(list, keptEntry{seg.Number, seg.FirstIndex, seg.LastIndex, seg.Live, seg.LiveBytes, seg.DiskBytes})
+		if seg.Live == 0 {
+			continue
 		}
+		k := keptEntry{seg.Number, seg.FirstIndex, seg.LastIndex, 0, seg.Live, seg.LiveBytes, seg.DiskBytes}
+		if shared {
+			k.Groups = seg.Groups
+		}
+		list = append(list, k)
 	}
 	return list, err
 }
@@ -135,7 +133,10 @@ func (c *compaction) write(w io.Writer) error {
 
 func (k keptEntry) text() string {
 	entries := "entries " + indexRange{k.First, k.Last}.String()
-	if k.First == k.Last {
+	switch {
+	case k.Groups > 0:
+		entries = fmt.Sprintf("%s of %s", countText(k.Live, "entry", "entries"), countText(k.Groups, "raft group", "raft groups"))
+	case k.First == k.Last:
 		entries = fmt.Sprintf("entry %d", k.First)
 	}
 	return fmt.Sprintf("%s, about %s", entries, sizeText(k.LiveBytes))

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/cli/demo"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 const (
@@ -26,6 +28,7 @@ const (
 	maxSeconds     = 300
 	defaultWriters = 32
 	maxWriters     = 1024
+	maxGroups      = 64
 
 	peerCommand = "demo-peer"
 )
@@ -39,6 +42,7 @@ type demoFlags struct {
 	seed    uint64
 	writers int
 	metrics string
+	groups  int
 }
 
 const demoLong = `Three raft peers, each a process of its own, replicate a key-value state over TCP on this machine and
@@ -50,7 +54,10 @@ Without --dir the demo uses a temporary folder and removes it at the end; after 
 With --dir of an earlier demo of the same engine the demo goes on there, and checks what the earlier
 runs had acknowledged too. Such a folder is never removed.
 
-With --json the result is one object: among others engine, acknowledged, recovered, lost, agree, kills,
+With --groups each process has so many raft groups, all of them on one wal, and leads about a third of
+them; every group is checked.
+
+With --json the result is one object: among others engine, groups, acknowledged, recovered, lost, agree, kills,
 writes_per_second, p50_us, p99_us, bytes_on_disk and seed; the events go to standard error.
 
 Exit status: 0, 1 when a write was lost, peers disagree or the demo failed, 64 for a wrong command line.`
@@ -61,12 +68,15 @@ func newDemo(s streams) *cobra.Command {
 		Use:   "demo",
 		Short: "Kill a raft cluster in the middle of writing, and check that nothing acknowledged is lost",
 		Long:  demoLong,
-		Example: "  ballast demo\n  ballast demo --engine bolt --seconds 60 --dir /tmp/demo --keep\n" +
+		Example: "  ballast demo\n  ballast demo --engine bolt --seconds 60 --dir /tmp/demo --keep\n  ballast demo --groups 16\n" +
 			"  ballast demo --json | jq '{acknowledged, recovered, lost}'",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
 				f.seed = uint64(rand.Uint32()) // short to type, and exact in any reader of JSON
+			}
+			if !cmd.Flags().Changed("writers") {
+				f.writers = max(f.writers, f.groups)
 			}
 			return runDemo(cmd.Context(), s, f)
 		},
@@ -81,7 +91,15 @@ func newDemo(s streams) *cobra.Command {
 	flags.Uint64Var(&f.seed, "seed", 0, "of the moments of the kills and of the values (default random)")
 	flags.IntVar(&f.writers, "writers", defaultWriters, "how many goroutines write")
 	flags.StringVar(&f.metrics, "metrics", "", "host:port where the first peer shows metrics to Prometheus, the others at the next two ports; port 0 takes free ones")
+	flags.IntVar(&f.groups, "groups", 1, "how many raft groups each peer has, on one wal")
 	return cmd
+}
+
+// demoStores are the stores of a peer of a demo.
+func demoStores(e engine, groups int, open func(dir string) (ballast.Store, error)) demo.Stores {
+	return demo.Stores{Groups: groups, Open: open, OpenGroups: func(dir string) (*wal.Groups, error) {
+		return wal.OpenGroups(filepath.Join(dir, e.file), nil)
+	}}
 }
 
 func (f *demoFlags) check() (engine, error) {
@@ -91,6 +109,12 @@ func (f *demoFlags) check() (engine, error) {
 		return e, err
 	case f.seconds < minSeconds || f.seconds > maxSeconds:
 		return e, usagef("--seconds is %d; give %d to %d", f.seconds, minSeconds, maxSeconds)
+	case f.groups < 1 || f.groups > maxGroups:
+		return e, usagef("--groups is %d; give 1 to %d", f.groups, maxGroups)
+	case f.groups > 1 && e.name != defaultEngine:
+		return e, usagef("raft groups share a log only in a wal; leave out --engine %s, or --groups", e.name)
+	case f.writers < f.groups && f.writers >= 1:
+		return e, usagef("--writers is %d and --groups is %d; give at least a writer for each group", f.writers, f.groups)
 	case f.writers < 1 || f.writers > maxWriters:
 		return e, usagef("--writers is %d; give 1 to %d", f.writers, maxWriters)
 	}
@@ -125,9 +149,9 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 		Writers: f.writers,
 		Seed:    f.seed,
 		Command: func(id, dir string, addrs map[string]string) *exec.Cmd {
-			return exec.Command(executable, peerArgs(e.name, id, dir, metrics[id], addrs)...)
+			return exec.Command(executable, peerArgs(e.name, id, dir, metrics[id], f.groups, addrs)...)
 		},
-		Open:     func(dir string) (ballast.Store, error) { return e.openIn(dir) },
+		Stores:   demoStores(e, f.groups, func(dir string) (ballast.Store, error) { return e.openIn(dir) }),
 		Progress: show,
 	})
 	show.finish()
@@ -163,8 +187,8 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-func peerArgs(engine, id, dir, metrics string, addrs map[string]string) []string {
-	args := []string{peerCommand, "--engine", engine, "--id", id, "--dir", dir, "--metrics", metrics}
+func peerArgs(engine, id, dir, metrics string, groups int, addrs map[string]string) []string {
+	args := []string{peerCommand, "--engine", engine, "--id", id, "--dir", dir, "--metrics", metrics, "--groups", strconv.Itoa(groups)}
 	for _, other := range demo.PeerIDs {
 		args = append(args, "--peer", other+"="+addrs[other])
 	}

@@ -14,6 +14,7 @@ import (
 // newDemoPeer is one peer of a demo. Only the demo starts it.
 func newDemoPeer(s streams) *cobra.Command {
 	var name, id, dir, metrics string
+	var groups int
 	var peers []string
 	cmd := &cobra.Command{
 		Use:    peerCommand,
@@ -39,7 +40,7 @@ func newDemoPeer(s streams) *cobra.Command {
 				ID:       id,
 				Dir:      dir,
 				Addrs:    addrs,
-				Open:     func(dir string) (ballast.Store, error) { return e.openObserved(dir, metrics) },
+				Stores:   demoStores(e, groups, func(dir string) (ballast.Store, error) { return e.openObserved(dir, metrics) }),
 				Commands: s.in,
 				Events:   s.out,
 				Orphaned: func() { os.Exit(ExitFailure) },
@@ -50,6 +51,7 @@ func newDemoPeer(s streams) *cobra.Command {
 	cmd.Flags().StringVar(&id, "id", "", "of this peer")
 	cmd.Flags().StringVar(&dir, "dir", "", "of this peer")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "host:port where this peer shows its metrics; nowhere when empty")
+	cmd.Flags().IntVar(&groups, "groups", 1, "raft groups of this peer")
 	cmd.Flags().StringArrayVar(&peers, "peer", nil, "id=host:port of each peer")
 	return cmd
 }

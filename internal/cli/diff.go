@@ -23,6 +23,9 @@ Entries that only one of them has at the front are no difference: peers compact 
 different times. Entries that only one has at the end are told and are no difference either: the
 other one has not got them yet.
 
+Of a wal that several raft groups share, --group names the one that is compared; a store that is no wal
+has one group, and that is taken.
+
 With --json it is one object: a and b with store, first_index and last_index; equal; compared, how many
 entries both have; differ with the index, in what, and term, type, data_bytes and data_sha256 of both;
 longer with the store that goes on and from where to where; damaged, what was passed over.
@@ -31,18 +34,21 @@ longer with the store that goes on and from where to where; damaged, what was pa
 
 const diffExample = `  ballast diff /var/lib/app-1/raft /var/lib/app-2/raft
   ballast diff bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
+  ballast diff --group 7 wal:node-1/shared wal:node-2/shared
   ballast diff --json wal:peer-1 wal:peer-2 | jq .differ.index`
 
 func newDiff(s streams) *cobra.Command {
 	var asJSON bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:     "diff STORE STORE",
 		Short:   "Compare the logs of two peers",
 		Long:    diffLong,
 		Example: diffExample,
 		Args:    func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 2, "two stores") },
-		RunE:    func(_ *cobra.Command, args []string) error { return runDiff(s, args[0], args[1], asJSON) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runDiff(s, args[0], args[1], group, asJSON) },
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
 	return cmd
 }
@@ -59,9 +65,12 @@ type comparison struct {
 }
 
 type side struct {
-	Store      string `json:"store"`
-	FirstIndex uint64 `json:"first_index"`
-	LastIndex  uint64 `json:"last_index"`
+	Store      string  `json:"store"`
+	Group      *uint64 `json:"group,omitempty"`
+	FirstIndex uint64  `json:"first_index"`
+	LastIndex  uint64  `json:"last_index"`
+
+	label string
 }
 
 // difference is the first index at which two logs differ.
@@ -88,18 +97,22 @@ type longer struct {
 	indexRange
 }
 
-func runDiff(s streams, nameA, nameB string, asJSON bool) (err error) {
-	a, err := openSource(nameA)
+func newSide(src *source) side {
+	return side{Store: src.name(), Group: src.engine.group.json(), label: src.String()}
+}
+
+func runDiff(s streams, nameA, nameB string, group groupFlag, asJSON bool) (err error) {
+	a, err := openOneGroup(nameA, group)
 	if err != nil {
 		return err
 	}
 	defer closing(a, &err)
-	b, err := openSource(nameB)
+	b, err := openOneGroup(nameB, group)
 	if err != nil {
 		return err
 	}
 	defer closing(b, &err)
-	c := &comparison{A: side{Store: a.String()}, B: side{Store: b.String()}, Damaged: []damageJSON{}}
+	c := &comparison{A: newSide(a), B: newSide(b), Damaged: []damageJSON{}}
 	if err := c.compare(s, a, b); err != nil {
 		return err
 	}
@@ -280,8 +293,8 @@ func newShortJSON(log *raft.Log) *shortJSON {
 // write shows it to people.
 func (c *comparison) write(w io.Writer) error {
 	t := newTable(w)
-	fmt.Fprintf(t, "a\t%s\t%s\n", c.A.Store, c.A.text())
-	fmt.Fprintf(t, "b\t%s\t%s\n", c.B.Store, c.B.text())
+	fmt.Fprintf(t, "a\t%s\t%s\n", c.A.label, c.A.text())
+	fmt.Fprintf(t, "b\t%s\t%s\n", c.B.label, c.B.text())
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ func (m *migration) dryRun(ctx context.Context, w io.Writer, asJSON bool) error 
 	if err != nil {
 		return err
 	}
+	if m.target.exists() {
+		m.job.Destination += ".dry-run" // where there is a log already
+	}
 	out := &rehearsal{Source: m.source.String(), Destination: m.target.String(), DryRun: true, DiskBytes: size}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

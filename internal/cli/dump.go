@@ -38,6 +38,8 @@ entries that were deleted before they could be shown, is told on standard error.
 
 An entry that is damaged is told on standard error, and the rest goes on.
 
+` + groupHelp + `
+
 ` + exitHelp
 
 const dumpExample = `  ballast dump /var/lib/app/raft --from 1000 --to 1010
@@ -61,6 +63,7 @@ type dumpFlags struct {
 	decoder        string
 	width          int
 	follow         bool
+	group          groupFlag
 }
 
 func newDump(s streams) *cobra.Command {
@@ -91,6 +94,7 @@ func newDump(s streams) *cobra.Command {
 	flags.StringVar(&f.data, "data", "auto", "how the data of commands is shown: "+strings.Join(dataForms, ", "))
 	flags.StringVar(&f.decoder, "decoder", "", "a command, run by sh, that gets the data of an entry and prints what is shown")
 	flags.IntVar(&f.width, "width", defaultWidth, "how many characters of the data are shown; 0 for all")
+	f.group.add(cmd)
 	flags.BoolVar(&f.follow, "follow", false, "go on with what is added to a wal")
 	return cmd
 }
@@ -146,7 +150,7 @@ func newDumper(s streams, f dumpFlags, given func(flag string) bool) (*dumper, e
 var errEnough = errors.New("enough")
 
 func (d *dumper) run(ctx context.Context, name string) (err error) {
-	src, err := openSource(name)
+	src, err := openGroup(name, d.group)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ type engine struct {
 	formatVersion int
 	formatOf      string
 
+	// group is which of the raft groups of a wal is meant.
+	group groupFlag
+
 	// blind says which damage the engine cannot see; "" for none.
 	blind string
 }
@@ -51,7 +54,7 @@ var engines = []engine{
 		name:          "wal",
 		file:          "wal",
 		open:          func(path string) (ballast.Store, error) { return opened[ballast.Store](wal.Open(path, nil)) },
-		read:          func(path string) (readStore, error) { return opened[readStore](wal.OpenReadOnly(path, nil)) },
+		read:          func(path string) (readStore, error) { return readWal(path, groupFlag{}) },
 		compact:       func(_ context.Context, path string) error { return wal.Compact(path, nil) },
 		formatVersion: wal.FormatVersion,
 		formatOf:      "wal",

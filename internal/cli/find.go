@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
-	sites "github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/internal/move"
+	sites "github.com/raft-ballast/ballast/internal/place"
 )
 
 // What the files of the stores are called. A segment of ours has its number for a name, one of raft-wal's has its first index

@@ -18,27 +18,34 @@ configuration of the cluster that is in the log.
 It reads every entry. One that is damaged is told, and the rest goes on; 'ballast verify' says more
 about it.
 
+Of a wal that several raft groups share it lists these, with the first and the last index, the term and
+the vote of each, and reads no entry; --group tells of one of them what is told of other stores.
+
 With --json it is one object: store, engine, format_version, first_index, last_index, entries, damaged
 of them, terms with the first_index of each, live_bytes, disk_bytes, commit_index (0 where it is not
 kept), configuration with index, term and servers where the log has one, stable with the values of
-raft, and stable_other with those of others in base64.
+raft, and stable_other with those of others in base64. Of several groups it has groups, each with group,
+first_index, last_index, entries, commit_index, stable and stable_other, and live_bytes is an estimate.
 
 ` + exitHelp
 
 const infoExample = `  ballast info /var/lib/app/raft
   ballast info bolt:/var/lib/app/raft.db
+  ballast info --group 7 wal:/var/lib/app/shared
   ballast info --json wal:/var/lib/app/wal | jq .stable.CurrentTerm`
 
 func newInfo(s streams) *cobra.Command {
 	var asJSON bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:     "info STORE",
 		Short:   "Tell what a store holds",
 		Long:    infoLong,
 		Example: infoExample,
 		Args:    storeArgs,
-		RunE:    func(_ *cobra.Command, args []string) error { return runInfo(s, args[0], asJSON) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runInfo(s, args[0], group, asJSON) },
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
 	return cmd
 }
@@ -46,6 +53,7 @@ func newInfo(s streams) *cobra.Command {
 // info is what `ballast info --json` prints.
 type info struct {
 	Store         string             `json:"store"`
+	Group         *uint64            `json:"group,omitempty"` // of several
 	Engine        string             `json:"engine"`
 	FormatVersion int                `json:"format_version"`
 	FirstIndex    uint64             `json:"first_index"`
@@ -73,13 +81,23 @@ type configurationJSON struct {
 	Error   string       `json:"error,omitempty"` // why it cannot be decoded
 }
 
-func runInfo(s streams, name string, asJSON bool) (err error) {
-	src, err := openSource(name)
+func runInfo(s streams, name string, group groupFlag, asJSON bool) (err error) {
+	at, err := findGroup(name, group)
+	if err != nil {
+		return err
+	}
+	if log, err := at.openShared(); log != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return runSharedInfo(s, log, asJSON)
+	}
+	src, err := at.open()
 	if err != nil {
 		return err
 	}
 	defer closing(src, &err)
-	i := &info{Store: src.String(), Engine: src.engine.name, FormatVersion: src.engine.formatVersion, Terms: []termJSON{}}
+	i := &info{Store: src.name(), Group: group.json(), Engine: src.engine.name, FormatVersion: src.engine.formatVersion, Terms: []termJSON{}}
 	newest, err := i.read(s, src)
 	if err != nil {
 		return err
@@ -162,6 +180,9 @@ func (i *info) write(w io.Writer, formatOf string, newest *raft.Log) error {
 	t := newTable(w)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("store", "%s", i.Store)
+	if i.Group != nil {
+		row("group", "%d", *i.Group)
+	}
 	row("engine", "%s", i.Engine)
 	row("format", "version %d of %s", i.FormatVersion, formatOf)
 	switch {

@@ -30,34 +30,53 @@ does not open. Whoever interrupts this, with Ctrl-C, kill -9 or by cutting the p
 it begins anew, and what was left is removed. The new files have the owner and the mode of the old ones,
 when root runs this.
 
+A wal may hold many raft groups, which have ids. --group names the one that is meant, in each of the two
+that is a wal: so it takes a group out of a log that several share, and adds one to it. --as gives it
+another id in the new store; --as 0 makes it what a peer with a log of its own opens. A log that is
+there must not be in use, and have no such group. --group ID=STORE, as often as there are stores, puts
+all of them into one log. What is not complete of a group does not open either, and is made anew when
+this is started again.
+
 --dry-run copies for two seconds, removes that, and tells how long all of it will take.
 
-With --json it is one object: source, destination, entries, first_index, last_index, commit_index,
-bytes of data, seconds, owner_kept, and dropped where raft-wal's last write was cut off.
+With --json it is one object: source, source_group, destination, group, entries, first_index, last_index,
+commit_index, bytes, seconds, owner_kept, and dropped where raft-wal's last write was cut off; with --group ID=STORE destination, and groups with such an
+object of each.
 
 ` + exitHelp
 
 const migrateExample = `  ballast migrate --dry-run bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
   ballast migrate bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
   ballast migrate raftwal:/var/lib/app/raft bolt:/var/lib/app/raft.db
+  ballast migrate --group 7 bolt:/var/lib/app/7/raft.db wal:/var/lib/app/shared
+  ballast migrate --group 1=bolt:1/raft.db --group 2=bolt:2/raft.db wal:shared
+  ballast migrate --group 7 --as 0 wal:/var/lib/app/shared wal:/var/lib/app/7/wal
   ballast migrate --json /var/lib/app/badger wal:/var/lib/app/wal | jq .entries`
 
-type migrateFlags struct{ dryRun, json bool }
+type migrateFlags struct {
+	dryRun, json bool
+	groups       []string // ID, or each ID=STORE
+	as           groupFlag
+}
 
 func newMigrate(s streams) *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{
-		Use:     "migrate SOURCE DESTINATION",
+		Use:     "migrate [SOURCE] DESTINATION",
 		Short:   "Copy a store to another engine, and verify the copy",
 		Long:    migrateLong,
 		Example: migrateExample,
-		Args: func(cmd *cobra.Command, args []string) error {
-			return countArgs(cmd, args, 2, "the old store and the name of the new one")
-		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runMigrate(cmd.Context(), s, args[0], args[1], f)
+			routes, err := f.routes(args)
+			if err != nil {
+				return err
+			}
+			return runMigrate(cmd.Context(), s, routes, f)
 		},
 	}
+	cmd.Flags().StringArrayVar(&f.groups, "group", nil, "the raft group of a wal: ID, or ID=STORE for each that goes into one")
+	cmd.Flags().Var(&f.as, "as", "the raft group, by its id, that it becomes in the new store (default the same id)")
+	_ = cmd.RegisterFlagCompletionFunc("as", cobra.NoFileCompletions) // it is there
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "tell how long it will take, and leave nothing")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one object of JSON")
 	return cmd
@@ -66,7 +85,9 @@ func newMigrate(s streams) *cobra.Command {
 // migrated is what `ballast migrate --json` prints.
 type migrated struct {
 	Source      string  `json:"source"`
+	SourceGroup *uint64 `json:"source_group,omitempty"`
 	Destination string  `json:"destination"`
+	Group       *uint64 `json:"group,omitempty"` // of the destination
 	Entries     uint64  `json:"entries"`
 	FirstIndex  uint64  `json:"first_index"`
 	LastIndex   uint64  `json:"last_index"`
@@ -77,40 +98,71 @@ type migrated struct {
 
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out.
 	Dropped *damageJSON `json:"dropped,omitempty"`
+
+	route route
 }
 
-func runMigrate(ctx context.Context, s streams, from, to string, f migrateFlags) error {
-	dst, err := newPlace(to)
-	if err != nil {
-		return err
-	}
-	src, err := findStore(from)
-	if err != nil {
-		return err
-	}
+// mergedJSON is what `ballast migrate --group ID=STORE --json` prints.
+type mergedJSON struct {
+	Destination string      `json:"destination"`
+	Groups      []*migrated `json:"groups"`
+}
+
+func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) error {
 	ctx, ended := interruptible(ctx)
 	defer ended()
-	m := newMigration(s, src, dst)
-	if f.dryRun {
-		return m.dryRun(ctx, s.out, f.json)
+	if err := checkFree(routes); err != nil {
+		return err
 	}
-	res, err := m.job.Copy(ctx)
+	if f.dryRun {
+		return newMigration(s, routes[0].src, routes[0].dst).dryRun(ctx, s.out, f.json)
+	}
+	merged := mergedJSON{Destination: routes[0].dst.name()}
+	for _, p := range routes {
+		out, err := migrateOne(ctx, s, p)
+		switch {
+		case err != nil && len(merged.Groups) > 0:
+			return fmt.Errorf("%s: %w; the raft groups before it are in %s, leave them out when you start this again", p.dst, err, p.dst.name())
+		case err != nil:
+			return err
+		}
+		merged.Groups = append(merged.Groups, out)
+		if !f.json {
+			if err := out.write(s.out); err != nil {
+				return err
+			}
+		}
+	}
+	switch _, _, many := strings.Cut(strings.Join(f.groups, " "), "="); {
+	case f.json && many:
+		return writeJSON(s.out, merged)
+	case f.json:
+		return writeJSON(s.out, merged.Groups[0])
+	}
+	_, err := fmt.Fprintln(s.out, "the old store is as it was; never run a peer on it again once the peer has run on the new one")
+	return err
+}
+
+func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
+	m := newMigration(s, p.src, p.dst)
+	copied := m.job.Copy
+	if p.dst.exists() {
+		copied = m.add
+	}
+	res, err := copied(ctx)
 	m.shown.finish()
 	if err != nil {
-		return m.failed(ctx, err)
+		return nil, m.failed(ctx, err)
 	}
 	out := &migrated{
-		Source: src.String(), Destination: dst.String(), Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
+		Source: p.src.name(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.name(), Group: p.dst.engine.group.json(), route: p, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
 		CommitIndex: res.CommitIndex, Bytes: res.Bytes, Seconds: time.Since(m.begun).Seconds(), OwnerKept: res.OwnerKept,
 	}
 	if damage, ok := errors.AsType[*ballast.CorruptionError](res.Dropped); ok {
 		dropped := newDamageJSON(damage)
 		out.Dropped = &dropped
 	}
-	if f.json {
-		return writeJSON(s.out, out)
-	}
-	return out.write(s.out)
+	return out, nil
 }
 
 // newPlace takes the name of a store that is to be made.
@@ -162,6 +214,9 @@ const maxMigratedBytes = 1 << 30
 func createForCopy(p place) (ballast.Store, error) {
 	switch p.engine.name {
 	case "wal":
+		if g := p.engine.group; g.given {
+			return createGroup(p.path, g)
+		}
 		return opened[ballast.Store](wal.Open(p.path, &wal.Options{MaxEntryBytes: maxMigratedBytes}))
 	case "bolt":
 		return opened[ballast.Store](boltstore.Open(p.path, &boltstore.Options{NoSync: true, MaxEntryBytes: maxMigratedBytes}))
@@ -250,7 +305,7 @@ func (r *migrated) write(w io.Writer) error {
 	if r.Entries > 0 {
 		what = fmt.Sprintf("%s from %d to %d, %s", countText(r.Entries, "entry", "entries"), r.FirstIndex, r.LastIndex, sizeText(int64(r.Bytes)))
 	}
-	lines := []string{fmt.Sprintf("%s has become %s: %s, copied and verified in %.1f s", r.Source, r.Destination, what, r.Seconds)}
+	lines := []string{fmt.Sprintf("%s has become %s: %s, copied and verified in %.1f s", r.route.src, r.route.dst, what, r.Seconds)}
 	if r.Dropped != nil {
 		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
 			r.Dropped.text(fmt.Sprintf("what begins with entry %d", r.Dropped.Index))))
@@ -258,7 +313,6 @@ func (r *migrated) write(w io.Writer) error {
 	if !r.OwnerKept {
 		lines = append(lines, "note: the new store does not belong to whom the old one belongs to; only root can see to that")
 	}
-	lines = append(lines, "the old store is as it was; never run a peer on it again once the peer has run on the new one")
 	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
 	return err
 }

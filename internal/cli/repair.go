@@ -31,6 +31,9 @@ entries, or when the cluster is lost otherwise. The safe way needs no repair: ke
 another name, remove the peer from the cluster, and let it join again as a new server with an empty
 one. A write at the end of the log that a crash cut off was never acknowledged, and is no loss.
 
+A wal that several raft groups share is refused, so that none is lost: 'ballast migrate --group' takes
+those out of it that can be read.
+
 With --json it is one object: store, engine, ok, damaged, kept, come_again, come_more, stable_unsure,
 stable_stale, loses, snapshot_keeps, written, quarantine.
 

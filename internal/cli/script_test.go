@@ -161,7 +161,7 @@ func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	writeStores(t, dir)
 	whole := snapshot(t, dir)
-	for _, store := range []string{"wal:cluster", "wal:wal", "wal:cut", "bolt:raft.db", "bolt:raft-v1.db", "badger:badger", "raftwal:raftwal"} {
+	for _, store := range []string{"wal:cluster", "wal:wal", "wal:cut", "wal:shared", "bolt:raft.db", "bolt:raft-v1.db", "badger:badger", "raftwal:raftwal"} {
 		engine, path, _ := splitStore(store)
 		at := engine + ":" + filepath.Join(dir, path)
 		commands := [][]string{
@@ -173,6 +173,13 @@ func TestReadOnly(t *testing.T) {
 		}
 		if path == "cluster" || engine == "bolt" || engine == "badger" {
 			commands = append(commands, []string{"repair", at})
+		}
+		if path == "shared" {
+			commands = [][]string{
+				{"info", at}, {"verify", at}, {"segments", at}, {"info", "--group", "7", at}, {"verify", "--group", "7", at},
+				{"segments", "--group", "7", at}, {"dump", "--group", "7", at}, {"dump", "--group", "7", "--follow", "--limit", "3", at},
+				{"stable", "list", "--group", "0", at}, {"diff", "--group", "7", at, at},
+			}
 		}
 		before := snapshot(t, filepath.Join(dir, path))
 		for _, args := range commands {

@@ -20,8 +20,11 @@ State is
 Live are the entries that can be read, stored those that were ever put into the file; the bytes that
 live ones take are estimated from that.
 
+Of a wal that several raft groups share, it is told how many of them have live entries in a file. First
+and last are told of the one that --group names, the rest of all.
+
 With --json it is one object with store and segments: number, state, first_index and last_index (0
-where no entry is live), live_entries, stored_entries, live_bytes, end_bytes up to where it is written,
+where no entry is live), groups, live_entries, stored_entries, live_bytes, end_bytes up to where it is written,
 size_bytes, disk_bytes, path, and damage where there is some.
 
 ` + exitHelp
@@ -31,14 +34,16 @@ const segmentsExample = `  ballast segments wal:/var/lib/app/wal
 
 func newSegments(s streams) *cobra.Command {
 	var asJSON bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:     "segments STORE",
 		Short:   "Show the files of a wal and what is live in each",
 		Long:    segmentsLong,
 		Example: segmentsExample,
 		Args:    storeArgs,
-		RunE:    func(_ *cobra.Command, args []string) error { return runSegments(s, args[0], asJSON) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runSegments(s, args[0], group, asJSON) },
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
 	return cmd
 }
@@ -46,6 +51,7 @@ func newSegments(s streams) *cobra.Command {
 // segmentsJSON is what `ballast segments --json` prints.
 type segmentsJSON struct {
 	Store    string        `json:"store"`
+	Group    *uint64       `json:"group,omitempty"` // whose first and last indexes these are
 	Segments []segmentJSON `json:"segments"`
 }
 
@@ -55,6 +61,7 @@ type segmentJSON struct {
 	State      string `json:"state"`
 	FirstIndex uint64 `json:"first_index"` // 0 where no entry is live
 	LastIndex  uint64 `json:"last_index"`
+	Groups     int    `json:"groups,omitempty"` // that have live entries in it, where several share the log
 	Live       int64  `json:"live_entries"`
 	Stored     int64  `json:"stored_entries"`
 	LiveBytes  int64  `json:"live_bytes"` // estimated
@@ -65,37 +72,38 @@ type segmentJSON struct {
 	Damage     string `json:"damage,omitempty"`
 }
 
-func runSegments(s streams, name string, asJSON bool) (err error) {
-	src, err := openSource(name)
+func runSegments(s streams, name string, group groupFlag, asJSON bool) error {
+	at, err := findGroup(name, group)
 	if err != nil {
 		return err
 	}
-	defer closing(src, &err)
-	log, ok := src.readStore.(*wal.Store)
-	if !ok {
-		return usagef("%s has no segments; give a wal", src)
+	if at.engine.name != defaultEngine {
+		return usagef("%s has no segments; give a wal", at)
 	}
-	segments, err := log.Segments()
+	segments, shared, err := at.segments()
 	if err != nil {
 		return err
 	}
-	out := segmentsJSON{Store: src.String(), Segments: []segmentJSON{}}
+	out := segmentsJSON{Store: at.name(), Group: group.json(), Segments: []segmentJSON{}}
 	var bad error
 	for _, seg := range segments {
 		j := segmentJSON{
 			Number: seg.Number, State: string(seg.State), FirstIndex: seg.FirstIndex, LastIndex: seg.LastIndex, Live: seg.Live,
 			Stored: seg.Stored, LiveBytes: seg.LiveBytes, EndBytes: seg.EndBytes, SizeBytes: seg.SizeBytes, DiskBytes: seg.DiskBytes, Path: seg.Path,
 		}
+		if shared {
+			j.Groups = seg.Groups
+		}
 		if seg.Err != nil {
 			j.Damage = oneLine(seg.Err)
-			bad = fmt.Errorf("%s: %w", src, seg.Err)
+			bad = fmt.Errorf("%s: %w", at, seg.Err)
 		}
 		out.Segments = append(out.Segments, j)
 	}
 	if asJSON {
 		err = writeJSON(s.out, out)
 	} else {
-		err = writeSegments(s, out.Segments)
+		err = writeSegments(s, out.Segments, shared)
 	}
 	if err == nil {
 		err = bad
@@ -103,19 +111,43 @@ func runSegments(s streams, name string, asJSON bool) (err error) {
 	return err
 }
 
-func writeSegments(s streams, segments []segmentJSON) error {
+// segments returns the files of a wal, with the range of entries of the group that --group names or that is alone in it, and whether
+// several share it.
+func (p place) segments() (list []wal.SegmentInfo, shared bool, err error) {
+	log, err := p.openShared()
+	if err != nil {
+		return nil, false, err
+	}
+	if log != nil {
+		defer closing(log, &err)
+		list, err = log.groups.Segments()
+		return list, true, err
+	}
+	src, err := p.open()
+	if err != nil {
+		return nil, false, err
+	}
+	defer closing(src, &err)
+	list, err = src.readStore.(*walStore).Segments()
+	return list, p.engine.group.given, err
+}
+
+func writeSegments(s streams, segments []segmentJSON, shared bool) error {
 	t := newTable(s.out)
-	fmt.Fprintln(t, "NUMBER\tSTATE\tFIRST\tLAST\tLIVE\tSTORED\tLIVE BYTES\tSIZE\tON DISK\tPATH")
-	for _, seg := range segments {
-		first, last := fmt.Sprint(seg.FirstIndex), fmt.Sprint(seg.LastIndex)
-		if seg.FirstIndex == 0 {
-			first, last = "-", "-"
+	groups := func(text string) string {
+		if !shared {
+			return ""
 		}
+		return text + "\t"
+	}
+	fmt.Fprintln(t, "NUMBER\tSTATE\t"+groups("GROUPS")+"FIRST\tLAST\tLIVE\tSTORED\tLIVE BYTES\tSIZE\tON DISK\tPATH")
+	for _, seg := range segments {
 		path := seg.Path
 		if seg.Damage != "" {
 			path += " (damaged)"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", seg.Number, seg.State, first, last, seg.Live, seg.Stored,
+		fmt.Fprintf(t, "%d\t%s\t%s%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", seg.Number, seg.State, groups(fmt.Sprint(seg.Groups)),
+			dash(seg.FirstIndex), dash(seg.LastIndex), seg.Live, seg.Stored,
 			sizeText(seg.LiveBytes), sizeText(seg.SizeBytes), sizeText(seg.DiskBytes), path)
 	}
 	return t.Flush()

@@ -25,7 +25,8 @@ const (
 const stableLong = `A stable store holds what a peer must never forget: the term that it is in, and for whom it has
 voted. An application may keep values of its own there.
 
-'list' and 'get' only read. 'set' and 'delete' are for emergencies, and for a peer that is stopped.
+'list' and 'get' only read. 'set' and 'delete' are for emergencies, and for a peer that is stopped. Of a
+wal that several raft groups share, --group names the one that is meant.
 
 ` + exitHelp
 
@@ -47,6 +48,7 @@ func newStable(s streams) *cobra.Command {
 
 func newStableList(s streams) *cobra.Command {
 	var asJSON bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:   "list STORE",
 		Short: "Show all stable values",
@@ -59,14 +61,15 @@ base64.
 ` + exitHelp,
 		Example: "  ballast stable list /var/lib/app/raft\n  ballast stable list --json badger:/var/lib/app/badger",
 		Args:    storeArgs,
-		RunE:    func(_ *cobra.Command, args []string) error { return runStableList(s, args[0], asJSON) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runStableList(s, args[0], group, asJSON) },
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
 	return cmd
 }
 
-func runStableList(s streams, name string, asJSON bool) (err error) {
-	src, err := openSource(name)
+func runStableList(s streams, name string, group groupFlag, asJSON bool) (err error) {
+	src, err := openGroup(name, group)
 	if err != nil {
 		return err
 	}
@@ -87,6 +90,7 @@ func runStableList(s streams, name string, asJSON bool) (err error) {
 
 func newStableGet(s streams) *cobra.Command {
 	var asJSON, raw bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:   "get STORE KEY",
 		Short: "Show one stable value",
@@ -103,16 +107,17 @@ is a number.
 			if asJSON && raw {
 				return usagef("--json and --raw exclude each other; give one of them")
 			}
-			return runStableGet(s, args[0], args[1], asJSON, raw)
+			return runStableGet(s, args[0], args[1], group, asJSON, raw)
 		},
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON, with the value in base64")
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the bytes of the value and nothing else")
 	return cmd
 }
 
-func runStableGet(s streams, name, key string, asJSON, raw bool) (err error) {
-	src, err := openSource(name)
+func runStableGet(s streams, name, key string, group groupFlag, asJSON, raw bool) (err error) {
+	src, err := openGroup(name, group)
 	if err != nil {
 		return err
 	}

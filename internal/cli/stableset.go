@@ -35,9 +35,11 @@ const stableSetExample = `  ballast stable set --force wal:/var/lib/app/wal Curr
 type stableFlags struct {
 	force, secondVote, json bool
 	form                    string
+	group                   groupFlag
 }
 
 func (f *stableFlags) add(cmd *cobra.Command) {
+	f.group.add(cmd)
 	cmd.Flags().BoolVar(&f.force, "force", false, "change it; without this nothing is done")
 	cmd.Flags().BoolVar(&f.secondVote, "second-vote", false, "also where the peer may vote twice in a term afterwards")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one object of JSON")
@@ -122,10 +124,11 @@ func parseValue(key, text, form string) (value []byte, err error) {
 
 // stableChange is what `ballast stable set --json` and `ballast stable delete --json` print.
 type stableChange struct {
-	Store string `json:"store"`
-	Key   string `json:"key"`
-	Old   any    `json:"old"` // as `ballast stable get --json` prints it; null where there is none
-	New   any    `json:"new"`
+	Store string  `json:"store"`
+	Group *uint64 `json:"group,omitempty"`
+	Key   string  `json:"key"`
+	Old   any     `json:"old"` // as `ballast stable get --json` prints it; null where there is none
+	New   any     `json:"new"`
 }
 
 // runStableChange stores a value, or deletes the key where the value is nil.
@@ -133,7 +136,7 @@ func runStableChange(s streams, name, key string, value []byte, f stableFlags) (
 	if !f.force {
 		return usagef("this changes what a peer must never forget; read `ballast stable set --help`, and give --force")
 	}
-	at, err := findStore(name)
+	at, err := findGroup(name, f.group)
 	if err != nil {
 		return err
 	}
@@ -149,7 +152,7 @@ func runStableChange(s streams, name, key string, value []byte, f stableFlags) (
 		return err
 	}
 	if f.json {
-		return writeJSON(s.out, stableChange{src.String(), jsonKey(key), before.jsonOrNull(), after.jsonOrNull()})
+		return writeJSON(s.out, stableChange{src.name(), f.group.json(), jsonKey(key), before.jsonOrNull(), after.jsonOrNull()})
 	}
 	return writeChange(s.out, src, key, before, after)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast/internal/vfs"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 // place is where a store is and of which kind it is.
@@ -17,7 +18,16 @@ type place struct {
 	path   string
 }
 
-func (p place) String() string { return p.engine.name + ":" + p.path }
+// String is what to type.
+func (p place) String() string {
+	if p.engine.group.given {
+		return p.name() + " --group " + p.engine.group.String()
+	}
+	return p.name()
+}
+
+// name is without the group.
+func (p place) name() string { return p.engine.name + ":" + p.path }
 
 // source is a store that is open for reading.
 type source struct {
@@ -62,6 +72,13 @@ func (p place) checkWritable() error {
 func (p place) openForWriting() (*source, error) {
 	if err := p.checkWritable(); err != nil {
 		return nil, err
+	}
+	if p.engine.name == defaultEngine {
+		store, err := groupOf(p.path, p.engine.group, func() (*wal.Groups, error) { return wal.OpenGroups(p.path, nil) })
+		if err != nil {
+			return nil, err
+		}
+		return &source{place: p, readStore: store}, nil
 	}
 	store, err := p.engine.open(p.path)
 	if err != nil {

@@ -27,7 +27,8 @@ import (
 //	shorter.db other.db hole.db liar.db
 //	              entries 3 to 9 of it; all, and from 5 on of other terms; all but 6; all, and 8 with other data
 //	foreign.db    a bbolt file of another program
-//	wal cut       logs of the first format, closed and as a power cut left it, of several segments, with gaps
+//	shared        a log of the first format, of several segments, with gaps, that raft groups 0 and 7 share
+//	wal cut       such logs of group 0 alone, closed and as a power cut left it
 //	peer killed   a wal of four segments, closed and not closed: see writePeer
 //	raft.db raft-v1.db badger raftwal
 //	              the directories that raft-boltdb, raft-badger and raft-wal wrote, see internal/fixture
@@ -39,6 +40,9 @@ func writeStores(t testing.TB, dir string) {
 	for name, from := range map[string]string{"wal": "closed", "cut": "cut"} {
 		unpackWal(t, filepath.Join("../../wal/testdata/v1", from), filepath.Join(dir, name))
 	}
+	must(t, os.CopyFS(filepath.Join(dir, "shared"), os.DirFS(filepath.Join(dir, "wal"))))
+	leaveOneGroup(t, filepath.Join(dir, "wal"))
+	leaveOneGroup(t, filepath.Join(dir, "cut"))
 	for name, from := range map[string]string{"raft.db": "raft-boltdb-v2.db", "raft-v1.db": "raft-boltdb-v1.db"} {
 		data, err := os.ReadFile(filepath.Join("../../boltstore/testdata", from))
 		must(t, err)
@@ -75,6 +79,23 @@ func unpackWal(t testing.TB, from, dir string) {
 		must(t, f.Close())
 		must(t, os.WriteFile(filepath.Join(dir, strings.TrimSuffix(filepath.Base(path), ".gz")), data, 0o600))
 	}
+}
+
+// leaveOneGroup drops group 7 of a log. What was not closed is not closed afterwards.
+func leaveOneGroup(t testing.TB, dir string) {
+	t.Helper()
+	log, err := wal.OpenGroups(dir, &wal.Options{SegmentBytes: 1 << 20})
+	must(t, err)
+	must(t, log.Drop(7))
+	if filepath.Base(dir) == "wal" {
+		must(t, log.Close())
+		return
+	}
+	left := dir + ".left"
+	must(t, os.CopyFS(left, os.DirFS(dir)))
+	must(t, log.Close())
+	must(t, os.RemoveAll(dir))
+	must(t, os.Rename(left, dir))
 }
 
 // clusterEntries are entries of every kind, and commands in every form that data is shown in.

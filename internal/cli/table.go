@@ -17,7 +17,10 @@ func writeTable(w io.Writer, r *demo.Report) error {
 	}
 	fmt.Fprintln(t)
 	row("engine", "%s", r.Engine)
-	row("acknowledged", "%s writes", demo.Thousands(r.Acknowledged))
+	if r.Groups > 1 {
+		row("raft groups", "%d, on one wal in each peer", r.Groups)
+	}
+	row("acknowledged", "%s", acknowledgedText(r))
 	row("recovered", "%s, on every peer with the right value", demo.Thousands(r.Recovered))
 	if r.EarlierAcknowledged > 0 {
 		row("of earlier runs", "%s of %s recovered", demo.Thousands(r.EarlierRecovered), demo.Thousands(r.EarlierAcknowledged))
@@ -42,6 +45,14 @@ func writeTable(w io.Writer, r *demo.Report) error {
 		row("problem", "%s", p)
 	}
 	return t.Flush()
+}
+
+func acknowledgedText(r *demo.Report) string {
+	text := demo.Thousands(r.Acknowledged) + " writes"
+	if r.Groups > 1 {
+		text += fmt.Sprintf(", in each group %s or more", demo.Thousands(r.FewestInGroup))
+	}
+	return text
 }
 
 func yesNo(b bool) string {

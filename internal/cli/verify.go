@@ -22,9 +22,13 @@ entries are lost, and whether the store can still be used.
 A gap between two entries is told and is no damage: raft leaves one when it installs a snapshot.
 Terms that fall are: no raft peer writes that.
 
+Of a wal that several raft groups share each group is read, and it is told of each what is damaged;
+--group reads one.
+
 With --json it is one object: store, engine, ok, opens, entries, first_index, last_index, commit_index,
 damaged with the index, file, offset and cause of each place as far as they are known, gaps, terms_fall,
-and dropped, a write at the end of a log of raft-wal that is not complete.
+and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is
+store, engine, ok, opens, entries of all, and groups with such an object of each.
 
 ` + exitHelp
 
@@ -33,14 +37,16 @@ const verifyExample = `  ballast verify /var/lib/app/raft
 
 func newVerify(s streams) *cobra.Command {
 	var asJSON bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:     "verify STORE",
 		Short:   "Read all of a store and tell what is damaged",
 		Long:    verifyLong,
 		Example: verifyExample,
 		Args:    storeArgs,
-		RunE:    func(_ *cobra.Command, args []string) error { return runVerify(s, args[0], asJSON) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runVerify(s, args[0], group, asJSON) },
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
 	return cmd
 }
@@ -48,6 +54,7 @@ func newVerify(s streams) *cobra.Command {
 // verdict is what `ballast verify --json` prints.
 type verdict struct {
 	Store       string       `json:"store"`
+	Group       *uint64      `json:"group,omitempty"` // of several
 	Engine      string       `json:"engine"`
 	OK          bool         `json:"ok"`
 	Opens       bool         `json:"opens"`   // the store can be used, but for what is damaged
@@ -64,6 +71,7 @@ type verdict struct {
 
 	repair *repairPlan // of a wal that does not open
 	engine engine
+	at     place
 	before position     // the entry that was read last; index 0 for none
 	last   uint64       // index of the last one, damaged or not
 	lost   []indexRange // entries that are damaged
@@ -77,19 +85,19 @@ type fallJSON struct {
 	PreviousTerm  uint64 `json:"previous_term"`
 }
 
-func runVerify(s streams, name string, asJSON bool) error {
-	at, err := findStore(name)
+func runVerify(s streams, name string, group groupFlag, asJSON bool) error {
+	at, err := findGroup(name, group)
 	if err != nil {
 		return err
 	}
-	v := &verdict{
-		Store: at.String(), Engine: at.engine.name, engine: at.engine,
-		Damaged: []damageJSON{}, Gaps: []indexRange{}, TermsFall: []fallJSON{},
+	if log, err := at.openShared(); err == nil && log != nil { // what is wrong is found again below
+		return runSharedVerify(s, log, asJSON)
 	}
+	v := newVerdict(at)
 	if err := v.examine(s, at); err != nil {
 		return err
 	}
-	v.OK = len(v.Damaged) == 0 && len(v.TermsFall) == 0
+	v.judge()
 	if asJSON {
 		err = writeJSON(s.out, v)
 	} else {
@@ -100,6 +108,15 @@ func runVerify(s streams, name string, asJSON bool) error {
 	}
 	return err
 }
+
+func newVerdict(at place) *verdict {
+	return &verdict{
+		Store: at.name(), Group: at.engine.group.json(), Engine: at.engine.name, engine: at.engine, at: at,
+		Damaged: []damageJSON{}, Gaps: []indexRange{}, TermsFall: []fallJSON{},
+	}
+}
+
+func (v *verdict) judge() { v.OK = len(v.Damaged) == 0 && len(v.TermsFall) == 0 }
 
 // examine reads the store. What is damaged is no error.
 func (v *verdict) examine(s streams, at place) (err error) {
@@ -115,6 +132,11 @@ func (v *verdict) examine(s streams, at place) (err error) {
 	}
 	defer closing(src, &err)
 	v.Opens = true
+	return v.examineSource(s, src)
+}
+
+// examineSource reads all of a store that is open.
+func (v *verdict) examineSource(s streams, src *source) (err error) {
 	if v.FirstIndex, v.LastIndex, err = src.bounds(); err != nil {
 		return err
 	}
@@ -214,7 +236,12 @@ const maxDamage = 50
 
 // write shows it to people.
 func (v *verdict) write(w io.Writer) error {
-	lines := []string{fmt.Sprintf("%s: %s", v.Store, v.summary())}
+	_, err := fmt.Fprintln(w, strings.Join(v.lines(), "\n"))
+	return err
+}
+
+func (v *verdict) lines() []string {
+	lines := []string{fmt.Sprintf("%s: %s", v.at, v.summary())}
 	lines = append(lines, atMost(maxDamage, damageLines(v.Damaged))...)
 	lines = append(lines, atMost(maxDamage, v.fallLines())...)
 	if len(v.Gaps) > 0 {
@@ -224,9 +251,7 @@ func (v *verdict) write(w io.Writer) error {
 		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
 			v.Dropped.text(fmt.Sprintf("what begins with entry %d", v.Dropped.Index))))
 	}
-	lines = append(lines, v.meaning()...)
-	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
-	return err
+	return append(lines, v.meaning()...)
 }
 
 func atMost(n int, lines []string) []string {

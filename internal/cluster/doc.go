@@ -42,5 +42,6 @@
 //	disk_test.go       the disk that is full
 //	peer_test.go       a peer
 //	machine_test.go    the replicated registers
+//	groups_test.go     many raft groups on three logs, in one process
 //	leftover_test.go   what the stopped peers left on their disks
 package cluster

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -31,6 +32,25 @@ func Finishing(path string) (done func()) {
 	}
 	count(1)
 	return func() { count(-1) }
+}
+
+// UnfinishedKey is a stable key of a raft group that shares a log with others, as long as a migration has not finished it: a group has no
+// name of its own that could say so.
+const UnfinishedKey = "ballast.migrating"
+
+// FinishingGroup lets this process use the unfinished raft group of a log, until done is called.
+func FinishingGroup(dir string, id uint64) (done func()) { return Finishing(groupPath(dir, id)) }
+
+// CheckFinishedGroup returns an error that matches ballast.ErrUnfinished for a group that has the UnfinishedKey.
+func CheckFinishedGroup(dir string, id uint64) error {
+	if CheckFinished(groupPath(dir, id)) == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: raft group %d of %s is what a migration has begun; start that again, or drop the group", ballast.ErrUnfinished, id, dir)
+}
+
+func groupPath(dir string, id uint64) string {
+	return filepath.Join(dir, strconv.FormatUint(id, 10)+UnfinishedSuffix)
 }
 
 // CheckFinished returns an error that matches ballast.ErrUnfinished for the path of a store that a migration has begun and not finished.

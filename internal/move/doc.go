@@ -37,5 +37,5 @@
 //	no S, D.migrating     S was taken away by somebody else: an error
 //	S and D               somebody has brought S back: an error
 //
-// Files: job.go is Copy and what both share, replace.go Replace, names.go the names, lock.go the lock, adopt_*.go owner and mode.
+// Files: job.go is Copy and what both share, replace.go Replace, group.go a raft group that is added to a log, names.go the names, lock.go the lock, adopt_*.go owner and mode.
 package move

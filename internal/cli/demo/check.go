@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
 )
 
 const (
@@ -20,16 +22,34 @@ const (
 	checkWorkers  = 4
 )
 
-// settle waits until every peer has applied the same index, the last there is, and reports whether
+// settle waits until every peer has applied the same index of each group, the last there is, and reports whether
 // their digests are the same there. Nobody writes any more.
-func (r *run) settle(ctx context.Context) (index uint64, err error) {
+func (r *run) settle(ctx context.Context) (indexes []uint64, err error) {
+	indexes = make([]uint64, r.cfg.Groups)
+	for g := range indexes {
+		if indexes[g], err = r.settleGroup(ctx, g); err != nil {
+			return nil, fmt.Errorf("%w%s", err, r.ofGroup(g))
+		}
+	}
+	return indexes, nil
+}
+
+// ofGroup names a group where there are several.
+func (r *run) ofGroup(g int) string {
+	if r.cfg.Groups <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" of raft group %d", g)
+}
+
+func (r *run) settleGroup(ctx context.Context, g int) (index uint64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, fmt.Errorf("the peers did not come to the same index within %v", settleTimeout))
 	defer cancel()
 	for {
-		if _, addr := r.client.leader(); addr != "" {
-			if last, err := statusOf(addr, opBarrier); err == nil {
-				if all := r.statusesAt(ctx, last.Index); all != nil {
-					return last.Index, r.compare(all)
+		if _, addr := r.client.leader(g); addr != "" {
+			if last, err := ask(addr, func(c *conn) (peerStatus, error) { return c.barrier(g) }); err == nil {
+				if all := r.statusesAt(ctx, g, last.Index); all != nil {
+					return last.Index, r.compare(g, all)
 				}
 			}
 		}
@@ -40,16 +60,16 @@ func (r *run) settle(ctx context.Context) (index uint64, err error) {
 }
 
 // statusesAt waits until every peer is at the index, and gives up with nil when one is past it.
-func (r *run) statusesAt(ctx context.Context, index uint64) map[string]peerStatus {
+func (r *run) statusesAt(ctx context.Context, g int, index uint64) map[string]peerStatus {
 	all := map[string]peerStatus{}
 	for pause(ctx, retryPause) {
 		for _, id := range PeerIDs {
-			s, err := statusOf(r.cluster.addr(id), opStatus)
-			if err == nil && s.Index > index {
+			groups, err := ask(r.cluster.addr(id), (*conn).statuses)
+			if err == nil && groups[g].Index > index {
 				return nil
 			}
-			if err == nil && s.Index == index {
-				all[id] = s
+			if err == nil && groups[g].Index == index {
+				all[id] = groups[g]
 			}
 		}
 		if len(all) == len(PeerIDs) {
@@ -59,30 +79,31 @@ func (r *run) statusesAt(ctx context.Context, index uint64) map[string]peerStatu
 	return nil
 }
 
-func statusOf(addr string, op byte) (peerStatus, error) {
+// ask asks a peer something over a connection of its own.
+func ask[T any](addr string, what func(*conn) (T, error)) (answer T, err error) {
 	if addr == "" {
-		return peerStatus{}, errPeerDown
+		return answer, errPeerDown
 	}
 	c, err := dial(addr)
 	if err != nil {
-		return peerStatus{}, err
+		return answer, err
 	}
 	defer c.close()
-	return c.status(op)
+	return what(c)
 }
 
 // compare reports disagreement, and returns an error for damage that a peer has seen.
-func (r *run) compare(all map[string]peerStatus) error {
+func (r *run) compare(g int, all map[string]peerStatus) error {
 	first := all[PeerIDs[0]]
 	for _, id := range PeerIDs {
 		s := all[id]
 		if s.Damage != "" {
-			return fmt.Errorf("%s applied a damaged command: %s", id, s.Damage)
+			return fmt.Errorf("%s applied a damaged command%s: %s", id, r.ofGroup(g), s.Damage)
 		}
 		if s.Digest != first.Digest || s.Keys != first.Keys {
 			r.report.Agree = false
-			r.report.problem(fmt.Sprintf("%s and %s disagree at index %d: %d and %d keys, digests %.12s and %.12s",
-				PeerIDs[0], id, s.Index, first.Keys, s.Keys, first.Digest, s.Digest))
+			r.report.problem(fmt.Sprintf("%s and %s disagree at index %d%s: %d and %d keys, digests %.12s and %.12s",
+				PeerIDs[0], id, s.Index, r.ofGroup(g), first.Keys, s.Keys, first.Digest, s.Digest))
 		}
 	}
 	return nil
@@ -92,6 +113,7 @@ func (r *run) compare(all map[string]peerStatus) error {
 type part struct {
 	record   record
 	writer   int
+	group    int // that the writer writes to
 	from, to uint64
 }
 
@@ -105,7 +127,7 @@ func (r *run) check(ctx context.Context, rec record) (recovered uint64, err erro
 		for w, n := range rec.Acknowledged {
 			for from := uint64(0); from < n; from += checkBatch {
 				select {
-				case parts <- part{rec, w, from, min(from+checkBatch, n)}:
+				case parts <- part{rec, w, w % r.cfg.Groups, from, min(from+checkBatch, n)}:
 				case <-ctx.Done():
 					return
 				}
@@ -172,7 +194,7 @@ func checkPart(c *conn, p part) (lost []missing, err error) {
 	for seq := p.from; seq < p.to; seq++ {
 		keys = appendField(keys, []byte(p.write(seq).key()))
 	}
-	answer, err := c.call(opGet, keys)
+	answer, err := c.callGroup(opGet, p.group, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -207,23 +229,35 @@ func (p part) write(seq uint64) write {
 // gap after the last snapshot, each command has to match its checksum, and behind each peer's snapshot, up
 // to the index where the peers were compared, the logs have to be equal. At or below a snapshot that the leader has
 // sent, raft leaves what was there before, also entries of an earlier leader that were never committed.
-func (r *run) checkStores(index uint64) error {
-	sums := map[uint64]uint32{}
+func (r *run) checkStores(indexes []uint64) error {
+	sums := make([]map[uint64]uint32, len(indexes))
+	for g := range sums {
+		sums[g] = map[uint64]uint32{}
+	}
 	for _, id := range PeerIDs {
-		if err := r.checkStore(id, index, sums); err != nil {
+		if err := r.checkPeer(id, indexes, sums); err != nil {
 			return fmt.Errorf("reading what %s left: %w", id, err)
 		}
 	}
 	return nil
 }
 
-func (r *run) checkStore(id string, index uint64, sums map[uint64]uint32) (err error) {
-	dir := r.folder.peer(id)
-	store, err := r.cfg.Open(dir)
+func (r *run) checkPeer(id string, indexes []uint64, sums []map[uint64]uint32) (err error) {
+	stores, closeStores, err := r.cfg.open(r.folder.peer(id))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, closeStores()) }()
+	for g, store := range stores {
+		if err := r.checkStore(id, g, store, indexes[g], sums[g]); err != nil {
+			return fmt.Errorf("%w%s", err, r.ofGroup(g))
+		}
+	}
+	return nil
+}
+
+func (r *run) checkStore(id string, g int, store ballast.Store, index uint64, sums map[uint64]uint32) error {
+	dir := groupDir(r.folder.peer(id), g, r.cfg.Groups)
 	first, err := store.FirstIndex()
 	if err != nil {
 		return err
@@ -238,7 +272,7 @@ func (r *run) checkStore(id string, index uint64, sums map[uint64]uint32) (err e
 	}
 	if first > snapshot+1 || last < index && snapshot < index {
 		return fmt.Errorf("the log has %d to %d and the snapshot ends at %d, but %d was applied; see %s",
-			first, last, snapshot, index, filepath.Join(dir, peerLogName))
+			first, last, snapshot, index, filepath.Join(r.folder.peer(id), peerLogName))
 	}
 	for i := max(first, 1); i <= last; i++ {
 		var l raft.Log
@@ -253,7 +287,7 @@ func (r *run) checkStore(id string, index uint64, sums map[uint64]uint32) (err e
 			return err
 		}
 		if i > snapshot && i <= index {
-			r.compareEntry(id, &l, sums)
+			r.compareEntry(id+r.ofGroup(g), &l, sums)
 		}
 	}
 	return nil

@@ -13,18 +13,20 @@ import (
 	"github.com/raft-ballast/ballast/memstore"
 )
 
+var oneGroup = Config{Stores: Stores{Groups: 1}}
+
 // answering returns a run whose peers answer reads of the given machines, one for each of PeerIDs.
 func answering(t *testing.T, machines []*machine) *run {
 	t.Helper()
 	addrs := map[string]string{}
-	r := &run{report: &Report{Agree: true}, cluster: &cluster{addr: func(id string) string { return addrs[id] }}}
+	r := &run{cfg: oneGroup, report: &Report{Agree: true}, cluster: &cluster{addr: func(id string) string { return addrs[id] }}}
 	for i, id := range PeerIDs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
-		p := &peer{id: id, machine: machines[i], listener: l}
+		p := &peer{id: id, replicas: []*replica{{machine: machines[i]}}, listener: l}
 		go p.serve()
 		addrs[id] = l.Addr().String()
 	}
@@ -107,8 +109,8 @@ func TestCompareFindsDisagreement(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			third := same
 			c.change(&third)
-			r := &run{report: &Report{Agree: true}}
-			err := r.compare(map[string]peerStatus{"peer-1": same, "peer-2": same, "peer-3": third})
+			r := &run{cfg: oneGroup, report: &Report{Agree: true}}
+			err := r.compare(0, map[string]peerStatus{"peer-1": same, "peer-2": same, "peer-3": third})
 			if got := errorText(err); got != c.err || r.report.Agree != c.agree {
 				t.Errorf("compare: %q, agree %v; want %q, %v", got, r.report.Agree, c.err, c.agree)
 			}
@@ -160,7 +162,7 @@ func TestCheckStores(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			r := &run{report: &Report{Agree: true}, folder: &folder{path: t.TempDir()}}
+			r := &run{cfg: oneGroup, report: &Report{Agree: true}, folder: &folder{path: t.TempDir()}}
 			if strings.Contains(c.name, "below the snapshot") {
 				snapshotAt(t, r.folder.peer("peer-2"), 2)
 			}
@@ -172,7 +174,7 @@ func TestCheckStores(t *testing.T) {
 				}
 				return s, s.StoreLogs(logs)
 			}
-			err := r.checkStores(applied)
+			err := r.checkStores([]uint64{applied})
 			if got := errorText(err); !strings.Contains(got, c.err) || c.err == "" && got != "" {
 				t.Errorf("checkStores: %q, want ... %q", got, c.err)
 			}

@@ -22,7 +22,9 @@ type client struct {
 	seed    uint64
 	writers []*writer
 
+	groups    int
 	acked     atomic.Uint64
+	ackedOf   []atomic.Uint64       // by group
 	lastError atomic.Pointer[error] // of an attempt whose outcome is not known
 	stopping  atomic.Bool
 
@@ -32,21 +34,21 @@ type client struct {
 
 type view struct {
 	addr   string
-	leader bool
-	term   uint64
+	groups []peerStatus
 }
 
 // writer is one goroutine's part of the record. Only that goroutine touches it while it writes.
 type writer struct {
 	id     int
+	group  int      // to which it writes
 	acked  uint64   // its writes 0 … acked-1 were acknowledged, and no others
 	micros []uint32 // micros[i] is the time from the first attempt of write i to its acknowledgement
 }
 
-func newClient(c *cluster, run, seed uint64, writers int) *client {
-	cl := &client{cluster: c, run: run, seed: seed, views: map[string]view{}}
-	for i := range writers {
-		cl.writers = append(cl.writers, &writer{id: i})
+func newClient(c *cluster, run uint64, cfg *Config) *client {
+	cl := &client{cluster: c, run: run, seed: cfg.Seed, views: map[string]view{}, groups: cfg.Groups, ackedOf: make([]atomic.Uint64, cfg.Groups)}
+	for i := range cfg.Writers {
+		cl.writers = append(cl.writers, &writer{id: i, group: i % cfg.Groups})
 	}
 	return cl
 }
@@ -85,28 +87,28 @@ func look(s *session, addr string) (view, error) {
 	if err := s.connect(addr); err != nil {
 		return view{}, err
 	}
-	got, err := s.at.status(opStatus)
-	return view{addr: addr, leader: got.Leader, term: got.Term}, err
+	groups, err := s.at.statuses()
+	return view{addr: addr, groups: groups}, err
 }
 
-// leader returns who leads, as far as is known, and empty strings while nobody does. Of two that
+// leader returns who leads a group, as far as is known, and empty strings while nobody does. Of two that
 // think so the one of the higher term is right.
-func (c *client) leader() (id, addr string) {
+func (c *client) leader(group int) (id, addr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var best view
+	term := uint64(0)
 	for i, v := range c.views {
-		if v.leader && v.term > best.term {
-			id, best = i, v
+		if s := v.groups[group]; s.Leader && s.Term > term {
+			id, addr, term = i, v.addr, s.Term
 		}
 	}
-	return id, best.addr
+	return id, addr
 }
 
-// awaitLeader waits until somebody leads.
-func (c *client) awaitLeader(ctx context.Context) (id, addr string, err error) {
+// awaitLeader waits until somebody leads a group.
+func (c *client) awaitLeader(ctx context.Context, group int) (id, addr string, err error) {
 	for {
-		if id, addr = c.leader(); id != "" {
+		if id, addr = c.leader(group); id != "" {
 			return id, addr, nil
 		}
 		if !pause(ctx, retryPause) {
@@ -125,11 +127,12 @@ func (c *client) write(ctx context.Context, w *writer) error {
 		command := encodeCommand(next.key(), next.value())
 		begin := time.Now()
 		for {
-			err := c.attempt(&s, command)
+			err := c.attempt(&s, w.group, command)
 			if err == nil {
 				w.acked++
 				w.micros = append(w.micros, uint32(time.Since(begin).Microseconds()))
 				c.acked.Add(1)
+				c.ackedOf[w.group].Add(1)
 				break
 			}
 			if _, refused := errors.AsType[*refusedError](err); refused {
@@ -151,15 +154,15 @@ var (
 )
 
 // attempt sends a command to the leader, over the connection of the last attempt when it is still good.
-func (c *client) attempt(s *session, command []byte) error {
-	_, addr := c.leader()
+func (c *client) attempt(s *session, group int, command []byte) error {
+	_, addr := c.leader(group)
 	if addr == "" {
 		return errNoLeader
 	}
 	if err := s.connect(addr); err != nil {
 		return err
 	}
-	_, err := s.at.call(opPut, command)
+	_, err := s.at.callGroup(opPut, group, command)
 	if err != nil {
 		s.close()
 	}
@@ -191,15 +194,22 @@ func (s *session) connect(addr string) (err error) {
 	return err
 }
 
-// status asks with opStatus or opBarrier.
-func (c *conn) status(op byte) (peerStatus, error) {
-	var s peerStatus
-	answer, err := c.call(op, nil)
+// statuses asks how all groups are.
+func (c *conn) statuses() (all []peerStatus, err error) {
+	answer, err := c.call(opStatus, nil)
+	if err != nil {
+		return nil, err
+	}
+	return all, json.Unmarshal(answer, &all)
+}
+
+// barrier asks how a group is after everything before was applied.
+func (c *conn) barrier(group int) (s peerStatus, err error) {
+	answer, err := c.callGroup(opBarrier, group, nil)
 	if err != nil {
 		return s, err
 	}
-	err = json.Unmarshal(answer, &s)
-	return s, err
+	return s, json.Unmarshal(answer, &s)
 }
 
 // pause waits and reports whether ctx still goes on.

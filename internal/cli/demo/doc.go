@@ -29,7 +29,11 @@
 //	check.go     what is asked of the peers, and of what they leave
 //	report.go    how it ended
 //	folder.go    the directory and its marker file
-//	peer.go      ServePeer: a raft peer
+//	lead.go      who leads how many groups
+//	peer.go      ServePeer: a peer, which is a process
+//	replica.go   a raft group in a peer
+//	mux.go       the raft connections of all groups over one port
+//	stores.go    what the groups keep their logs in
 //	serve.go     what a peer answers to clients
 //	wire.go      the frames between client and peer
 //	fsm.go       the replicated state and its snapshots

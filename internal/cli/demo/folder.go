@@ -34,11 +34,13 @@ type folder struct {
 type marker struct {
 	Format  int      `json:"format"`
 	Engine  string   `json:"engine"`
-	LastRun uint64   `json:"last_run"` // no later run writes the keys of an earlier one
-	Runs    []record `json:"runs"`     // those that came to the end of their writing
+	Groups  int      `json:"groups,omitempty"` // more than one
+	LastRun uint64   `json:"last_run"`         // no later run writes the keys of an earlier one
+	Runs    []record `json:"runs"`             // those that came to the end of their writing
 }
 
-// record is what a run's writes were acknowledged: the first Acknowledged[i] of its writer i.
+// record is what a run's writes were acknowledged: the first Acknowledged[i] of its writer i, who wrote to group i modulo the number of
+// groups.
 type record struct {
 	Run          uint64   `json:"run"`
 	Seed         uint64   `json:"seed"`
@@ -53,8 +55,8 @@ func (r record) total() (n uint64) {
 }
 
 // openFolder makes a new demo's folder of a missing or empty one, or goes on with an earlier demo of
-// the same engine. Anything else it refuses and leaves as it is. The folder is locked until close.
-func openFolder(path, engine string) (*folder, error) {
+// the same engine and as many groups. Anything else it refuses and leaves as it is. The folder is locked until close.
+func openFolder(path, engine string, groups int) (*folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of the demo: %w; give another --dir", err)
 	}
@@ -62,13 +64,16 @@ func openFolder(path, engine string) (*folder, error) {
 		return nil, err
 	}
 	f := &folder{path: path, lock: flock.New(filepath.Join(path, lockName)), marker: marker{Format: markerFormat, Engine: engine}}
+	if groups > 1 {
+		f.Groups = groups
+	}
 	switch locked, err := f.lock.TryLock(); {
 	case err != nil:
 		return nil, fmt.Errorf("cannot lock the folder of the demo: %w; give another --dir", err)
 	case !locked:
 		return nil, fmt.Errorf("another demo runs in %s; wait for its end, or give another --dir", path)
 	}
-	if err := f.load(engine); err != nil {
+	if err := f.load(engine, groups); err != nil {
 		f.close()
 		return nil, err
 	}
@@ -79,7 +84,7 @@ func openFolder(path, engine string) (*folder, error) {
 func (f *folder) close() { _ = f.lock.Unlock() }
 
 // load reads the marker, if there is one, and writes it.
-func (f *folder) load(engine string) error {
+func (f *folder) load(engine string, groups int) error {
 	data, err := os.ReadFile(filepath.Join(f.path, markerName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.save()
@@ -87,6 +92,7 @@ func (f *folder) load(engine string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the folder of the demo: %w; give another --dir", err)
 	}
+	f.Groups = 0
 	if err := json.Unmarshal(data, &f.marker); err != nil {
 		return fmt.Errorf("%s is damaged: %w; give a new --dir", filepath.Join(f.path, markerName), err)
 	}
@@ -95,6 +101,8 @@ func (f *folder) load(engine string) error {
 		return fmt.Errorf("%s holds a demo of format %d, this release knows %d; give a new --dir", f.path, f.Format, markerFormat)
 	case f.Engine != engine:
 		return fmt.Errorf("%s holds a demo of the engine %s; go on with --engine %s, or give a new --dir", f.path, f.Engine, f.Engine)
+	case max(f.Groups, 1) != groups:
+		return fmt.Errorf("%s holds a demo of %d raft groups; go on with --groups %d, or give a new --dir", f.path, max(f.Groups, 1), max(f.Groups, 1))
 	}
 	return f.save()
 }

@@ -10,7 +10,7 @@ import (
 // Between two kills nobody holds the lock of a store, so the folder has one of its own.
 func TestOneDemoInAFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	first, err := openFolder(dir, "bolt")
+	first, err := openFolder(dir, "bolt", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func TestOneDemoInAFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := openFolder(dir, "bolt"); err == nil || !strings.Contains(err.Error(), "another demo runs in") {
+		if _, err := openFolder(dir, "bolt", 1); err == nil || !strings.Contains(err.Error(), "another demo runs in") {
 			t.Fatalf("a second demo got %v", err)
 		}
 	}
@@ -27,7 +27,7 @@ func TestOneDemoInAFolder(t *testing.T) {
 		t.Fatal("the refused demo has written to the folder")
 	}
 	first.close()
-	second, err := openFolder(dir, "bolt")
+	second, err := openFolder(dir, "bolt", 1)
 	if err != nil {
 		t.Fatalf("after the end of the first: %v", err)
 	}

@@ -9,29 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/procs"
 )
 
-// How raft is tuned: a dead leader is replaced within about a second, and snapshots and compaction
-// happen many times within a run of some seconds.
 const (
-	heartbeatTimeout  = 400 * time.Millisecond
-	leaderLease       = 300 * time.Millisecond
-	maxAppendEntries  = 128
-	snapshotThreshold = 4096
-	snapshotInterval  = 2 * time.Second
-	trailingLogs      = 1024
-	retainedSnapshots = 2
-	rpcTimeout        = 5 * time.Second
-	enqueueTimeout    = 2 * time.Second
-	bindTimeout       = 5 * time.Second
+	rpcTimeout     = 5 * time.Second
+	enqueueTimeout = 2 * time.Second
+	bindTimeout    = 5 * time.Second
 )
 
 // PeerConfig is what one peer of a demo needs, which is one operating-system process.
@@ -39,7 +26,7 @@ type PeerConfig struct {
 	ID    string
 	Dir   string            // of this peer alone
 	Addrs map[string]string // host:port for raft of every peer, this one among them, by id
-	Open  func(dir string) (ballast.Store, error)
+	Stores
 
 	Commands io.Reader // "stop" and a newline: end in good order; the end of it: the client is gone
 	Events   io.Writer // one JSON object a line
@@ -50,8 +37,8 @@ type PeerConfig struct {
 type event struct {
 	Kind     eventKind `json:"kind"`
 	Addr     string    `json:"addr,omitempty"`     // ready: where clients connect
-	Snapshot uint64    `json:"snapshot,omitempty"` // ready, snapshot, installed: its last index
-	Last     uint64    `json:"last,omitempty"`     // ready: of the log
+	Snapshot uint64    `json:"snapshot,omitempty"` // ready, snapshot, installed: its last index; ready of several groups: their sum
+	Last     uint64    `json:"last,omitempty"`     // ready: of the log; of several groups the sum
 	Entries  uint64    `json:"entries,omitempty"`  // compacted: how many
 }
 
@@ -87,19 +74,19 @@ func ServePeer(cfg PeerConfig) (err error) {
 	}()
 	events := &eventWriter{enc: json.NewEncoder(cfg.Events)}
 
-	store, err := cfg.Open(cfg.Dir)
+	stores, closeStores, err := cfg.open(cfg.Dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, closeStores()) }()
 	logFile, err := os.OpenFile(filepath.Join(cfg.Dir, peerLogName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer logFile.Close()
 
-	p := &peer{id: cfg.ID, events: events, machine: newMachine()}
-	if err := p.start(cfg, store, logFile); err != nil {
+	p := &peer{id: cfg.ID, events: events}
+	if err := p.start(cfg, stores, logFile); err != nil {
 		return err
 	}
 	<-stop
@@ -107,139 +94,73 @@ func ServePeer(cfg PeerConfig) (err error) {
 }
 
 type peer struct {
-	id        string
-	events    *eventWriter
-	machine   *machine
-	raft      *raft.Raft
-	transport *raft.NetworkTransport
-	listener  net.Listener
-	restored  atomic.Uint64 // the index of the snapshot that raft started from
-	running   atomic.Bool   // what is restored from now on was sent by the leader
+	id       string
+	events   *eventWriter
+	replicas []*replica // by group
+	mux      *mux
+	listener net.Listener
 }
 
 // start leaves nothing running when it fails but what the end of the process ends.
-func (p *peer) start(cfg PeerConfig, store ballast.Store, logFile io.Writer) error {
-	logger := hclog.New(&hclog.LoggerOptions{Name: p.id, Output: logFile, Level: hclog.Info})
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, retainedSnapshots, logger)
+func (p *peer) start(cfg PeerConfig, stores []ballast.Store, logFile io.Writer) error {
+	l, err := listenRaft(cfg)
 	if err != nil {
-		return fmt.Errorf("snapshots: %w", err)
-	}
-	if p.transport, err = listenRaft(cfg, logger); err != nil {
 		return err
 	}
-	counted := &compactions{Store: store, events: p.events}
-	conf := raftConfig(p.id, logger)
-	if err := bootstrap(conf, cfg, counted, snapshots, p.transport); err != nil {
-		return fmt.Errorf("first start of raft: %w", err)
+	p.mux = newMux(l, cfg.Groups)
+	ready := event{Kind: eventReady}
+	logFile = &lockedWriter{w: logFile}
+	for g, store := range stores {
+		r := &replica{id: p.id, group: g, events: p.events, machine: newMachine()}
+		if err := r.start(cfg, store, p.mux.lines[g], r.logger(cfg, logFile)); err != nil {
+			return fmt.Errorf("raft group %d: %w", g, err)
+		}
+		p.replicas = append(p.replicas, r)
+		ready.Snapshot += r.restored.Load()
+		ready.Last += r.raft.LastIndex()
 	}
-	p.machine.onPersist = func(index uint64) { p.events.send(event{Kind: eventSnapshot, Snapshot: index}) }
-	p.machine.onRestore = p.onRestore
-	if p.raft, err = raft.NewRaft(conf, p.machine, counted, counted, snapshots, p.transport); err != nil {
-		return fmt.Errorf("starting raft: %w", err)
-	}
-	p.running.Store(true)
 	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("listening for clients: %w", err)
 	}
 	go p.serve()
-	p.events.send(event{Kind: eventReady, Addr: p.listener.Addr().String(),
-		Snapshot: p.restored.Load(), Last: p.raft.LastIndex()})
+	ready.Addr = p.listener.Addr().String()
+	p.events.send(ready)
 	return nil
 }
 
-func (p *peer) onRestore(index uint64) {
-	if p.running.Load() {
-		p.events.send(event{Kind: eventInstalled, Snapshot: index})
-		return
-	}
-	p.restored.Store(index)
-}
-
+// stop stops the groups at once: each waits for its own goroutines.
 func (p *peer) stop() error {
 	_ = p.listener.Close()
-	if err := p.raft.Shutdown().Error(); err != nil {
-		return fmt.Errorf("stopping raft: %w", err)
+	errs := make([]error, len(p.replicas))
+	var all sync.WaitGroup
+	for g, r := range p.replicas {
+		all.Go(func() { errs[g] = r.stop() })
 	}
-	return p.transport.Close()
+	all.Wait()
+	return errors.Join(append(errs, p.mux.Close())...)
 }
 
-func raftConfig(id string, logger hclog.Logger) *raft.Config {
-	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(id)
-	c.Logger = logger
-	c.HeartbeatTimeout = heartbeatTimeout
-	c.ElectionTimeout = heartbeatTimeout
-	c.LeaderLeaseTimeout = leaderLease
-	c.MaxAppendEntries = maxAppendEntries
-	c.BatchApplyCh = true
-	c.SnapshotThreshold = snapshotThreshold
-	c.SnapshotInterval = snapshotInterval
-	c.TrailingLogs = trailingLogs
-	return c
+// lockedWriter is written to by the loggers of several groups.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
 }
 
-// addressBook lets raft's own configuration name peers by id, so that a later run of the same folder
-// may use other ports.
-type addressBook map[string]string
-
-// ServerAddr implements raft.ServerAddressProvider.
-func (a addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	addr, ok := a[string(id)]
-	if !ok {
-		return "", fmt.Errorf("no address of peer %q", id)
-	}
-	return raft.ServerAddress(addr), nil
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
 
 // listenRaft tries again for a moment: the port was this peer's before it was killed.
-func listenRaft(cfg PeerConfig, logger hclog.Logger) (*raft.NetworkTransport, error) {
-	conf := &raft.NetworkTransportConfig{
-		ServerAddressProvider: addressBook(cfg.Addrs),
-		MaxPool:               3,
-		Timeout:               rpcTimeout,
-		Logger:                logger,
-	}
+func listenRaft(cfg PeerConfig) (net.Listener, error) {
 	for deadline := time.Now().Add(bindTimeout); ; time.Sleep(20 * time.Millisecond) {
-		t, err := raft.NewTCPTransportWithConfig(cfg.Addrs[cfg.ID], nil, conf)
+		l, err := net.Listen("tcp", cfg.Addrs[cfg.ID])
 		if err == nil {
-			return t, nil
+			return l, nil
 		}
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("another process took its port: %w; start the demo again", err)
 		}
 	}
-}
-
-// bootstrap gives a new peer the configuration that all three start with.
-func bootstrap(conf *raft.Config, cfg PeerConfig, store ballast.Store, snapshots raft.SnapshotStore, t raft.Transport) error {
-	has, err := raft.HasExistingState(store, store, snapshots)
-	if err != nil || has {
-		return err
-	}
-	var all raft.Configuration
-	for _, id := range PeerIDs {
-		all.Servers = append(all.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
-	}
-	return raft.BootstrapCluster(conf, store, store, snapshots, t, all)
-}
-
-// compactions reports the deletions at the log's beginning.
-type compactions struct {
-	ballast.Store
-	events *eventWriter
-}
-
-// DeleteRange implements raft.LogStore.
-func (c *compactions) DeleteRange(low, high uint64) error {
-	first, err := c.FirstIndex()
-	if err != nil {
-		return err
-	}
-	if err := c.Store.DeleteRange(low, high); err != nil {
-		return err
-	}
-	if first != 0 && low <= first && first <= high {
-		c.events.send(event{Kind: eventCompacted, Entries: high - first + 1})
-	}
-	return nil
 }

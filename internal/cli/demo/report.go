@@ -8,6 +8,10 @@ import (
 // Report is how a demo ended. Its JSON is what `ballast demo --json` prints.
 type Report struct {
 	Engine string `json:"engine"`
+	Groups int    `json:"groups"` // raft groups, which share a log in each peer
+
+	// FewestInGroup is how many writes were acknowledged in the group in which there were the fewest.
+	FewestInGroup uint64 `json:"fewest_in_group"`
 
 	// Acknowledged writes of this run, and how many of them every peer has with the right value.
 	Acknowledged uint64 `json:"acknowledged"`
@@ -61,9 +65,12 @@ func (r *Report) problem(text string) {
 // measure fills what follows from the client's record.
 func (r *Report) measure(writers []*writer, writing time.Duration) {
 	var all []uint32
+	groups := make([]uint64, max(r.Groups, 1))
 	for _, w := range writers {
 		all = append(all, w.micros...)
+		groups[w.group] += w.acked
 	}
+	r.FewestInGroup = slices.Min(groups)
 	slices.Sort(all)
 	r.Acknowledged = uint64(len(all))
 	r.WritingSeconds = writing.Seconds()

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/raft-ballast/ballast"
 )
 
 // Config is what a run needs. Every field has to be set.
@@ -23,8 +21,7 @@ type Config struct {
 	// Command is how to start a peer's process, which calls ServePeer.
 	Command func(id, dir string, addrs map[string]string) *exec.Cmd
 
-	// Open opens the store in a peer's folder, for the check after the peers have stopped.
-	Open func(dir string) (ballast.Store, error)
+	Stores // of a peer, for the check after the peers have stopped
 
 	Progress Progress
 }
@@ -65,7 +62,7 @@ type run struct {
 // an error and without one, no process of it is left.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	started := time.Now()
-	f, err := openFolder(cfg.Dir, cfg.Engine)
+	f, err := openFolder(cfg.Dir, cfg.Engine, cfg.Groups)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +82,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 	}()
 	r := &run{cfg: cfg, folder: f, cluster: c, begin: started, report: &Report{
-		Engine: cfg.Engine, Agree: true, Writers: cfg.Writers, Seed: cfg.Seed}}
+		Engine: cfg.Engine, Groups: cfg.Groups, Agree: true, Writers: cfg.Writers, Seed: cfg.Seed}}
 	earlier := f.Runs
-	index, err := r.writeAndCheck(ctx, earlier)
+	indexes, err := r.writeAndCheck(ctx, earlier)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.stopAndReadBack(index); err != nil {
+	if err := r.stopAndReadBack(indexes); err != nil {
 		return nil, err
 	}
 	r.report.Seconds = time.Since(started).Seconds()
@@ -99,9 +96,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 // writeAndCheck is the part of a run with living peers.
-func (r *run) writeAndCheck(ctx context.Context, earlier []record) (index uint64, err error) {
+func (r *run) writeAndCheck(ctx context.Context, earlier []record) (indexes []uint64, err error) {
 	if err := r.startAll(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	watching, stopWatching := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
@@ -112,32 +109,36 @@ func (r *run) writeAndCheck(ctx context.Context, earlier []record) (index uint64
 	defer stopWatching()
 
 	if err := r.write(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	mine := r.client.record()
 	r.folder.Runs = append(r.folder.Runs, mine)
 	if err := r.folder.save(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	r.event("stopped writing: %s writes acknowledged", Thousands(r.report.Acknowledged))
-	if index, err = r.settle(ctx); err != nil {
-		return 0, err
+	if indexes, err = r.settle(ctx); err != nil {
+		return nil, err
 	}
-	r.event("all peers have applied everything up to %s", Thousands(index))
+	if len(indexes) == 1 {
+		r.event("all peers have applied everything up to %s", Thousands(indexes[0]))
+	} else {
+		r.event("all peers have applied everything of %d raft groups", len(indexes))
+	}
 	if r.report.Recovered, err = r.check(ctx, mine); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, rec := range earlier {
 		n, err := r.check(ctx, rec)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		r.report.EarlierAcknowledged += rec.total()
 		r.report.EarlierRecovered += n
 	}
 	r.report.Lost = r.report.Acknowledged + r.report.EarlierAcknowledged - r.report.Recovered - r.report.EarlierRecovered
 	r.event("asked every peer for every acknowledged write: %s lost", Thousands(r.report.Lost))
-	return index, nil
+	return indexes, nil
 }
 
 // startAll starts the peers and gives the run its number.
@@ -155,7 +156,7 @@ func (r *run) startAll(ctx context.Context) error {
 	}
 	r.folder.LastRun++
 	r.report.Run = r.folder.LastRun
-	r.client = newClient(r.cluster, r.report.Run, r.cfg.Seed, r.cfg.Writers)
+	r.client = newClient(r.cluster, r.report.Run, &r.cfg)
 	return r.folder.save()
 }
 
@@ -163,12 +164,12 @@ func (r *run) startAll(ctx context.Context) error {
 func (r *run) write(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	leader, _, err := r.firstLeader(ctx)
-	if err != nil {
+	if err := r.firstLeaders(ctx); err != nil {
 		return err
 	}
+	r.spread(ctx)
 	r.begin = time.Now()
-	r.event("three peers are up, %s leads; %d writers begin", leader, r.cfg.Writers)
+	r.event("three peers are up, %s; %d writers begin", r.leadText(), r.cfg.Writers)
 
 	var writers sync.WaitGroup
 	for _, w := range r.client.writers {
@@ -182,7 +183,7 @@ func (r *run) write(ctx context.Context) error {
 	observing, stopObserving := context.WithCancel(ctx)
 	observers.Go(func() { r.observe(observing, cancel) })
 
-	err = r.disturb(ctx)
+	err := r.disturb(ctx)
 	if err != nil {
 		cancel(err)
 	}
@@ -200,25 +201,33 @@ func (r *run) write(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) firstLeader(ctx context.Context) (id, addr string, err error) {
+func (r *run) firstLeaders(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, stallTimeout, fmt.Errorf("the peers elected no leader within %v; see %s in the peers' folders", stallTimeout, peerLogName))
 	defer cancel()
-	return r.client.awaitLeader(ctx)
+	for g := range r.cfg.Groups {
+		if _, _, err := r.client.awaitLeader(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// observe shows how the run goes, and ends it when nothing was acknowledged for too long.
+// observe shows how the run goes, and ends it when nothing was acknowledged in a group for too long.
 func (r *run) observe(ctx context.Context, fail context.CancelCauseFunc) {
-	var before uint64
-	since := time.Now()
+	before, since := make([]uint64, r.cfg.Groups), make([]time.Time, r.cfg.Groups)
+	for g := range since {
+		since[g] = time.Now()
+	}
 	for pause(ctx, statusInterval) {
-		acked := r.client.acked.Load()
-		if acked != before {
-			before, since = acked, time.Now()
-		}
-		if time.Since(since) > stallTimeout {
-			fail(fmt.Errorf("no write was acknowledged for %v; the last error was: %w; see %s in the peers' folders",
-				stallTimeout, r.client.whyNot(), peerLogName))
-			return
+		for g := range before {
+			if acked := r.client.ackedOf[g].Load(); acked != before[g] {
+				before[g], since[g] = acked, time.Now()
+			}
+			if time.Since(since[g]) > stallTimeout {
+				fail(fmt.Errorf("no write%s was acknowledged for %v; the last error was: %w; see %s in the peers' folders",
+					r.ofGroup(g), stallTimeout, r.client.whyNot(), peerLogName))
+				return
+			}
 		}
 		r.status()
 	}
@@ -243,14 +252,14 @@ func (c *client) whyNot() error {
 }
 
 // stopAndReadBack ends the peers and looks at what they left.
-func (r *run) stopAndReadBack(index uint64) error {
+func (r *run) stopAndReadBack(indexes []uint64) error {
 	if err := r.cluster.Stop(); err != nil {
 		return err
 	}
 	r.report.Snapshots = r.cluster.told.snapshots.Load()
 	r.report.Installed = r.cluster.told.installed.Load()
 	r.report.Compacted = r.cluster.told.compacted.Load()
-	if err := r.checkStores(index); err != nil {
+	if err := r.checkStores(indexes); err != nil {
 		return err
 	}
 	r.event("stopped the peers and read back %s entries of their logs", Thousands(r.report.LogEntries))

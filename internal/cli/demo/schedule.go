@@ -52,11 +52,11 @@ func (r *run) disturb(ctx context.Context) error {
 }
 
 func (r *run) killLeader(ctx context.Context, down time.Duration) error {
-	leader, _, err := r.client.awaitLeader(ctx)
+	leader, err := r.firstOf(ctx)
 	if err != nil {
 		return err
 	}
-	r.kill("the leader, "+leader, leader)
+	r.kill(r.victim("the leader", leader), leader)
 	if err := r.waitForNewLeader(ctx, leader); err != nil {
 		return err
 	}
@@ -66,10 +66,24 @@ func (r *run) killLeader(ctx context.Context, down time.Duration) error {
 	return r.restart(ctx, leader)
 }
 
+// firstOf returns the peer that leads most groups; at least one has a leader then.
+func (r *run) firstOf(ctx context.Context) (id string, err error) {
+	if id, _, err = r.client.awaitLeader(ctx, 0); err != nil {
+		return "", err
+	}
+	leads := r.client.leads()
+	for _, other := range PeerIDs {
+		if leads[other] > leads[id] {
+			id = other
+		}
+	}
+	return id, nil
+}
+
 // killFollower has the leader compact its log while the follower is down, which then needs a snapshot
 // from the leader to come back. Where writes are too few for that in the time there is, it does without.
 func (r *run) killFollower(ctx context.Context, rng *rand.Rand, down time.Duration) error {
-	leader, _, err := r.client.awaitLeader(ctx)
+	leader, err := r.firstOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +94,7 @@ func (r *run) killFollower(ctx context.Context, rng *rand.Rand, down time.Durati
 		}
 	}
 	follower := followers[rng.IntN(len(followers))]
-	r.kill("a follower, "+follower, follower)
+	r.kill(r.victim("a follower", follower), follower)
 	if !pause(ctx, down) {
 		return context.Cause(ctx)
 	}
@@ -94,19 +108,16 @@ func (r *run) killFollower(ctx context.Context, rng *rand.Rand, down time.Durati
 	return r.restart(ctx, follower)
 }
 
-// compact has the leader take a snapshot.
+// compact has the leader of each group take a snapshot.
 func (r *run) compact() error {
-	_, addr := r.client.leader()
-	if addr == "" {
-		return errNoLeader
-	}
-	c, err := dial(addr)
-	if err != nil {
+	return r.eachGroup(func(g int) error {
+		_, addr := r.client.leader(g)
+		if addr == "" {
+			return errNoLeader
+		}
+		_, err := ask(addr, func(c *conn) ([]byte, error) { return c.callGroup(opSnapshot, g, nil) })
 		return err
-	}
-	defer c.close()
-	_, err = c.call(opSnapshot, nil)
-	return err
+	})
 }
 
 func (r *run) killAll(ctx context.Context) error {
@@ -150,27 +161,38 @@ func (r *run) restart(ctx context.Context, ids ...string) error {
 		if a.ready.Snapshot > 0 {
 			text += fmt.Sprintf(" snapshot up to %s,", Thousands(a.ready.Snapshot))
 		}
+		if r.cfg.Groups > 1 {
+			r.event("%s is back %s after the kill, with %d raft groups", a.id, since(r.killedAt), r.cfg.Groups)
+			continue
+		}
 		r.event("%s log up to %s", text, Thousands(a.ready.Last))
+	}
+	if failed == nil {
+		r.spread(ctx)
 	}
 	return failed
 }
 
-// waitForNewLeader waits until somebody else leads and takes writes, and says who.
+// waitForNewLeader waits until somebody else leads and takes writes, in each group, and says who.
 func (r *run) waitForNewLeader(ctx context.Context, old string) error {
 	for {
 		if err := r.waitForWrites(ctx, 1); err != nil {
 			return err
 		}
-		if id, _ := r.client.leader(); id != "" && id != old {
-			r.event("writes go on %s after the kill; %s leads", since(r.killedAt), id)
+		if leads := r.client.leads(); old != "" && leads[old] == 0 || old == "" && len(leads) > 0 {
+			r.event("writes go on %s after the kill; %s", since(r.killedAt), r.leadText())
 			return nil
 		}
 	}
 }
 
-// waitForWrites waits until n more writes are acknowledged.
+// waitForWrites waits until n more writes are acknowledged, and in each group one.
 func (r *run) waitForWrites(ctx context.Context, n uint64) error {
-	for goal := r.client.acked.Load() + n; r.client.acked.Load() < goal; {
+	before := make([]uint64, r.cfg.Groups)
+	for g := range before {
+		before[g] = r.client.ackedOf[g].Load()
+	}
+	for goal := r.client.acked.Load() + n; r.client.acked.Load() < goal || !r.client.wentOn(before); {
 		if !pause(ctx, retryPause) {
 			return context.Cause(ctx)
 		}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,18 +11,18 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// peerStatus is the answer to opStatus and opBarrier.
+// peerStatus is the answer to opBarrier, and for each group that to opStatus.
 type peerStatus struct {
 	status
 	Leader bool   `json:"leader"`
 	Term   uint64 `json:"term"`
 }
 
-func (p *peer) status() peerStatus {
+func (r *replica) status() peerStatus {
 	return peerStatus{
-		status: p.machine.status(),
-		Leader: p.raft.State() == raft.Leader,
-		Term:   p.raft.CurrentTerm(),
+		status: r.machine.status(),
+		Leader: r.raft.State() == raft.Leader,
+		Term:   r.raft.CurrentTerm(),
 	}
 }
 
@@ -59,20 +60,34 @@ func (p *peer) serveConn(c net.Conn) {
 }
 
 func (p *peer) handle(op byte, body []byte) ([]byte, error) {
+	if op == opStatus {
+		all := make([]peerStatus, len(p.replicas))
+		for g, r := range p.replicas {
+			all[g] = r.status()
+		}
+		return json.Marshal(all)
+	}
+	if len(body) < groupBytes || binary.BigEndian.Uint32(body) >= uint32(len(p.replicas)) {
+		return nil, &refusedError{"there is no such raft group"}
+	}
+	return p.replicas[binary.BigEndian.Uint32(body)].handle(op, body[groupBytes:])
+}
+
+func (r *replica) handle(op byte, body []byte) ([]byte, error) {
 	switch op {
 	case opPut:
-		return nil, p.put(body)
+		return nil, r.put(body)
 	case opGet:
-		return p.getAll(body)
-	case opStatus:
-		return json.Marshal(p.status())
+		return r.getAll(body)
 	case opBarrier:
-		if err := p.raft.Barrier(enqueueTimeout).Error(); err != nil {
+		if err := r.raft.Barrier(enqueueTimeout).Error(); err != nil {
 			return nil, err
 		}
-		return json.Marshal(p.status())
+		return json.Marshal(r.status())
+	case opLead:
+		return nil, r.raft.LeadershipTransferToServer(raft.ServerID(body), raft.ServerAddress(body)).Error()
 	case opSnapshot:
-		err := p.raft.Snapshot().Error()
+		err := r.raft.Snapshot().Error()
 		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			err = nil
 		}
@@ -83,11 +98,11 @@ func (p *peer) handle(op byte, body []byte) ([]byte, error) {
 }
 
 // put returns nil only when a majority has the command in its store and this leader has applied it.
-func (p *peer) put(command []byte) error {
+func (r *replica) put(command []byte) error {
 	if _, _, err := decodeCommand(command); err != nil {
 		return &refusedError{err.Error()}
 	}
-	future := p.raft.Apply(command, enqueueTimeout)
+	future := r.raft.Apply(command, enqueueTimeout)
 	if err := future.Error(); err != nil {
 		return err
 	}
@@ -97,7 +112,7 @@ func (p *peer) put(command []byte) error {
 	return nil
 }
 
-func (p *peer) getAll(keys []byte) ([]byte, error) {
+func (r *replica) getAll(keys []byte) ([]byte, error) {
 	var answer []byte
 	for len(keys) > 0 {
 		key, rest, err := nextField(keys)
@@ -105,7 +120,7 @@ func (p *peer) getAll(keys []byte) ([]byte, error) {
 			return nil, &refusedError{err.Error()}
 		}
 		keys = rest
-		value, ok := p.machine.get(key)
+		value, ok := r.machine.get(key)
 		if !ok {
 			answer = append(answer, 0)
 			continue

@@ -14,13 +14,14 @@ import (
 //
 //	0  4  length of what follows, big-endian
 //	4  1  the request's operation, or the answer's outcome
-//	5  …  body
+//	5  …  body; of a request but opStatus four bytes first, the raft group
 const (
 	opPut      byte = 1 // body: a command
 	opGet      byte = 2 // body: keys; answer: for each of them 1 and the value, or 0 and nothing
-	opStatus   byte = 3 // answer: a peerStatus as JSON
-	opBarrier  byte = 4 // answer: the same, after everything before it was applied
+	opStatus   byte = 3 // answer: a list of peerStatus by group, as JSON
+	opBarrier  byte = 4 // answer: a peerStatus as JSON, after everything before it was applied
 	opSnapshot byte = 5 // takes a snapshot and compacts the log
+	opLead     byte = 6 // body: the id of a peer, which is to lead instead
 
 	outcomeOK      byte = 1
 	outcomeUnknown byte = 2 // body: why; a write may have happened or may happen yet
@@ -122,4 +123,9 @@ func (c *conn) call(op byte, body []byte) ([]byte, error) {
 	default:
 		return nil, errors.New(string(answer))
 	}
+}
+
+// callGroup is call for one raft group.
+func (c *conn) callGroup(op byte, group int, body []byte) ([]byte, error) {
+	return c.call(op, append(binary.BigEndian.AppendUint32(nil, uint32(group)), body...))
 }

@@ -48,7 +48,7 @@ func TestBadFrames(t *testing.T) {
 }
 
 func TestPeerRefusesWhatItCannotRead(t *testing.T) {
-	p := &peer{machine: newMachine()}
+	p := &replica{machine: newMachine()}
 	cases := []struct {
 		name string
 		op   byte

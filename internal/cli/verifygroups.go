@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/raft-ballast/ballast/wal"
+)
+
+// sharedVerdict is what `ballast verify --json` prints of a wal that several raft groups share.
+type sharedVerdict struct {
+	Store   string     `json:"store"`
+	Engine  string     `json:"engine"`
+	OK      bool       `json:"ok"`
+	Opens   bool       `json:"opens"`
+	Entries uint64     `json:"entries"` // of all groups, with the damaged ones
+	Groups  []*verdict `json:"groups"`
+
+	// Unfinished are groups that a migration has begun. No peer can use them, and they are not read.
+	Unfinished []uint64 `json:"unfinished,omitempty"`
+}
+
+func runSharedVerify(s streams, log *sharedLog, asJSON bool) (err error) {
+	defer closing(log, &err)
+	v := &sharedVerdict{Store: log.String(), Engine: log.engine.name, OK: true, Opens: true, Groups: []*verdict{}}
+	err = log.each(func(_ wal.GroupInfo, src *source) error {
+		of := newVerdict(src.place)
+		of.Opens = true
+		if err := of.examineSource(s, src); err != nil {
+			return err
+		}
+		of.judge()
+		v.OK = v.OK && of.OK
+		v.Entries += of.Entries
+		v.Groups = append(v.Groups, of)
+		return nil
+	}, func(info wal.GroupInfo) error {
+		v.Unfinished = append(v.Unfinished, info.ID)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(s.out, v)
+	} else {
+		err = v.write(s.out)
+	}
+	if err == nil && !v.OK {
+		err = exitStatus(ExitCorrupt)
+	}
+	return err
+}
+
+// write shows it to people: all together, and then each group about which there is something to say.
+func (v *sharedVerdict) write(w io.Writer) error {
+	bad := 0
+	var lines []string
+	for _, of := range v.Groups {
+		if !of.OK {
+			bad++
+		}
+		if !of.OK || len(of.Gaps) > 0 {
+			lines = append(lines, of.lines()...)
+		}
+	}
+	for _, id := range v.Unfinished {
+		lines = append(lines, fmt.Sprintf("%s --group %d: unfinished, what a migration has begun; start that again", v.Store, id))
+	}
+	head := fmt.Sprintf("%s: good, %s read", v.Store, countText(v.Entries, "entry", "entries"))
+	if bad > 0 {
+		head = fmt.Sprintf("%s: %s not good, %s read", v.Store, countText(bad, "raft group is", "raft groups are"), countText(v.Entries, "entry", "entries"))
+	}
+	head += " of " + countText(len(v.Groups), "raft group", "raft groups")
+	_, err := fmt.Fprintln(w, strings.Join(append([]string{head}, lines...), "\n"))
+	return err
+}
