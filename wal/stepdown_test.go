@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,15 +122,16 @@ func TestLeaderStepsDownInAStall(t *testing.T) {
 		peers = append(peers, p)
 		servers = append(servers, raft.Server{ID: p.id, Address: p.transport.LocalAddr()})
 	}
-	release := make(chan struct{})
+	hang := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hang) })
 	for _, p := range peers {
 		p.start(t, servers)
 	}
 	old := apply(t, peers, "first")
-	t.Cleanup(func() { old.disk.SetRule(nil) })
+	t.Cleanup(release) // or nothing ends
 	old.disk.SetRule(func(op vfs.Op, _ string, _ int) error {
 		if op == vfs.OpWrite {
-			<-release
+			<-hang
 		}
 		return nil
 	})
@@ -143,7 +145,7 @@ func TestLeaderStepsDownInAStall(t *testing.T) {
 		t.Errorf("the old leader's disk should hang still: stalled for %v", st.Stalled)
 	}
 
-	close(release)
+	release()
 	if s := <-old.stalls; !s.Ended || s.Err != nil {
 		t.Errorf("told %+v", s)
 	}

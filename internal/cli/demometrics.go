@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -83,13 +84,17 @@ func (e engine) openObserved(dir, addr string) (ballast.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	store, err := observed[e.name](filepath.Join(dir, e.file), sink)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("the metrics cannot be shown: %w; give another --metrics", err)
+		return nil, errors.Join(fmt.Errorf("the metrics cannot be shown: %w; give another --metrics", err), store.Close())
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // until the process ends
-	return observed[e.name](filepath.Join(dir, e.file), sink)
+	return store, nil
 }
