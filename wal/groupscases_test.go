@@ -263,3 +263,81 @@ func TestGroupsStats(t *testing.T) {
 		t.Errorf("behind Close: %+v", st)
 	}
 }
+
+// noted makes a log whose reclaimer does nothing by itself, and has it note the entries of the first segment: five of each of groups 1 to 4, and others.
+func noted(t *testing.T, mem *vfs.Mem) (*testGroups, *reclaimer) {
+	t.Helper()
+	l := newTestGroups(t, mem, func(o *Options) { o.garbage = 1 << 40 })
+	for id := range uint64(4) {
+		l.append(1+id, 5, 100)
+	}
+	for l.j.tail.number == 1 {
+		l.append(9, 4, 32<<10)
+	}
+	must(t, l.j.reclaimer.take(l.j.segments[0]))
+	return l, &l.j.reclaimer
+}
+
+// stale changes entries that were noted.
+var stale = []func(l *testGroups){
+	func(l *testGroups) { l.do(1, oracle.Call{Low: 1, High: 3}) },
+	func(l *testGroups) { l.do(2, oracle.Call{Logs: oracle.Entries(oracle.Random(99), 2, 2, 50)}) },
+	func(l *testGroups) { l.drop(3) },
+}
+
+// TestStaleMoves: what was deleted, stored again or dropped since the reclaimer has noted it does not come back.
+func TestStaleMoves(t *testing.T) {
+	mem := vfs.NewMem()
+	l, rc := noted(t, mem)
+	for _, change := range stale {
+		change(l)
+	}
+	l.append(3, 2, 70) // the id is used again
+	for len(rc.list) > 0 {
+		must(t, rc.moveSome())
+	}
+	if rc.movedEntries.Load() == 0 {
+		t.Error("nothing was moved")
+	}
+	l.check()
+	crashed := newTestGroups(t, mem.Crash(1), nil)
+	crashed.models = l.models
+	crashed.check()
+	l.reopen()
+}
+
+// TestMovesInTheFrameOfChanges: entries move in the same frame in which they are deleted, stored again or dropped.
+func TestMovesInTheFrameOfChanges(t *testing.T) {
+	for i, change := range stale {
+		w := newSlowWrites()
+		l, rc := noted(t, w.mem)
+		w.path = l.j.tail.path
+		s := l.store(9)
+		var calls sync.WaitGroup
+		w.hold = func() {
+			calls.Go(func() { change(l) })
+			untilWaiting(s, 1)
+			calls.Go(func() {
+				rc.working.Lock()
+				defer rc.working.Unlock()
+				if err := rc.moveSome(); err != nil {
+					t.Error(err)
+				}
+			})
+			untilWaiting(s, 2)
+		}
+		must(t, s.Set([]byte("k"), nil))
+		calls.Wait()
+		if rc.movedEntries.Load() == 0 {
+			t.Error("nothing was moved")
+		}
+		l.models[9].Stable["k"] = []byte{}
+		l.check()
+		crashed := newTestGroups(t, w.mem.Crash(1), nil)
+		crashed.models = l.models
+		if crashed.check(); t.Failed() {
+			t.Fatalf("change %d", i)
+		}
+		l.reopen()
+	}
+}
