@@ -35,6 +35,7 @@ const exportExample = `  ballast export /var/lib/app/raft peer-1.ballast
 
 func newExport(s streams) *cobra.Command {
 	var asJSON bool
+	var group groupFlag
 	cmd := &cobra.Command{
 		Use:     "export STORE FILE",
 		Short:   "Write all of a store to one portable file",
@@ -45,9 +46,10 @@ func newExport(s streams) *cobra.Command {
 			if asJSON && args[1] == stdName {
 				return usagef("--json prints to standard output, where the file goes; give the file a name")
 			}
-			return runExport(s, args[0], args[1], asJSON)
+			return runExport(s, args[0], group, args[1], asJSON)
 		},
 	}
+	group.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
 	return cmd
 }
@@ -76,10 +78,10 @@ func (c *carriedJSON) text() string {
 	return fmt.Sprintf("%s, %s, commit index %d", what, countText(c.Stable, "stable value", "stable values"), c.CommitIndex)
 }
 
-func runExport(s streams, name, file string, asJSON bool) (err error) {
+func runExport(s streams, name string, group groupFlag, file string, asJSON bool) (err error) {
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	src, err := openSource(name)
+	src, err := openGroup(name, group)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ func (p place) openWal(s streams) (*wreck, error) {
 		refused = newDamageJSON(damage)
 	} else if unreadable(err) {
 		refused = damageJSON{File: p.path, Cause: oneLine(err)}
+	} else if _, several := errors.AsType[*severalGroupsError](err); several {
+		return nil, fmt.Errorf("%s is a log that raft groups share, and a repair is that of one; take out those that can be read with `ballast migrate --group`", p)
 	} else if err != nil {
 		return nil, err
 	} else {
