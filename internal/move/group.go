@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/raft-ballast/ballast"
@@ -91,7 +92,7 @@ func (g *GroupJob) Replace(ctx context.Context, path string, open func(path stri
 		return res, false, fmt.Errorf("%w, %s and raft group %d of %s: which of them the peer has used last only you can tell; give %s another name, or drop the group",
 			ErrTwoStores, path, g.ID, g.Dir, path)
 	case !there && state == groupReady:
-		return res, false, g.finish()
+		return res, false, g.resume(j)
 	case !there && state == groupBegun:
 		return res, false, fmt.Errorf("%w: %s, to raft group %d of %s; bring it back, or drop the group to begin without", ErrSourceGone, path, g.ID, g.Dir)
 	case !there:
@@ -106,6 +107,23 @@ func (g *GroupJob) Replace(ctx context.Context, path string, open func(path stri
 		err = errors.Join(err, g.Source.Close())
 	}
 	return res, err == nil, err
+}
+
+// resume makes a group whole whose source has its other name already. Whoever gave it that may have been killed before it was durable. A
+// source that has neither name may be on a disk that is not mounted, and have newer votes than the copy.
+func (g *GroupJob) resume(j *Job) error {
+	kind, _, err := j.look(j.Source + keptSuffix)
+	switch {
+	case err != nil:
+		return err
+	case kind == nothing:
+		return fmt.Errorf("%w: %s, to raft group %d of %s, and it has no other name; bring it back, or drop the group to begin without",
+			ErrSourceGone, j.Source, g.ID, g.Dir)
+	}
+	if err := j.fs().SyncDir(filepath.Dir(j.Source)); err != nil {
+		return err
+	}
+	return g.finish()
 }
 
 // begin sees to a group that holds the key and nothing else.

@@ -99,7 +99,21 @@ func (j *Job) fs() vfs.FS {
 
 // Copy makes the destination, which must not be there, a copy of the source, which it leaves as it is.
 func (j *Job) Copy(ctx context.Context) (Result, error) {
-	return j.make(ctx, func() error { return j.rename(j.half(), j.Destination) })
+	return j.make(ctx, func() error {
+		if err := j.free(); err != nil { // somebody may have made one meanwhile
+			return err
+		}
+		return j.rename(j.half(), j.Destination)
+	})
+}
+
+// free returns an error unless there is nothing at the destination.
+func (j *Job) free() error {
+	kind, _, err := j.look(j.Destination)
+	if err == nil && kind != nothing {
+		err = fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
+	}
+	return err
 }
 
 // Try does what Copy does, as far as ctx lets it, and leaves nothing. The error is ctx's when that ended before the copy was complete.
@@ -118,11 +132,8 @@ func (j *Job) make(ctx context.Context, then func() error) (res Result, err erro
 		return res, err
 	}
 	defer unlock()
-	switch kind, _, err := j.look(j.Destination); {
-	case err != nil:
+	if err := j.free(); err != nil {
 		return res, err
-	case kind != nothing:
-		return res, fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
 	}
 	if res, err = j.build(ctx); err != nil {
 		return res, err

@@ -13,6 +13,7 @@ type found struct {
 	source      bool    // an old store
 	destination Content // of the destination, when the source is not there itself
 	ready, half bool
+	kept        bool // the source, under its other name
 }
 
 // Replace makes the destination a copy of the source, and gives the source another name. It finishes what a Replace before has begun, and
@@ -72,6 +73,10 @@ func (j *Job) find() (f found, err error) {
 		return f, err
 	}
 	f.ready = kind != nothing
+	if kind, _, err = j.look(j.Source + keptSuffix); err != nil {
+		return f, err
+	}
+	f.kept = kind != nothing
 	kind, _, err = j.look(j.half())
 	f.half = kind != nothing
 	return f, err
@@ -87,6 +92,9 @@ func (j *Job) check(f found, err error) error {
 			ErrTwoStores, j.Source, j.Destination)
 	case (f.source || f.ready) && f.destination == Other:
 		return fmt.Errorf("%w: %s holds something else; give the new store a place of its own", ballast.ErrForeign, j.Destination)
+	case !f.source && f.ready && !f.kept && f.destination != Finished:
+		// It may be on a disk that is not mounted, and have newer votes than the copy.
+		return fmt.Errorf("%w: %s, and it has no other name; bring it back, or remove %s to begin with an empty store", ErrSourceGone, j.Source, j.ready())
 	case !f.source && !f.ready && f.half && f.destination != Finished:
 		return fmt.Errorf("%w: %s; bring it back, or remove %s to begin with an empty store", ErrSourceGone, j.Source, j.half())
 	}

@@ -98,8 +98,8 @@ func (s *Site) Abandon() error {
 	if s.lock == nil {
 		return nil
 	}
-	err := os.RemoveAll(s.Path)
-	err = errors.Join(err, s.lock.Close(), os.RemoveAll(s.dir))
+	// The lock is held meanwhile, or the next one who builds for the same dst would lose what it has begun.
+	err := errors.Join(os.RemoveAll(s.dir), s.lock.Close())
 	s.lock = nil
 	return err
 }
