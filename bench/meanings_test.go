@@ -19,6 +19,9 @@ const (
 	meansSecondOpener = "A second process on the same data waits for ever and says nothing: a rolling restart that overlaps looks like a peer that hangs."
 )
 
+// chancy are the promises that a store does not keep by chance.
+var chancy = map[string]map[string]bool{"raft-wal": {"Concurrent/calls of raft's goroutines": true}}
+
 // meanings says, for each promise that a peer does not keep, what that means for a raft peer that lives on it.
 var meanings = map[string]map[string]string{
 	"raft-boltdb": {
@@ -29,6 +32,7 @@ var meanings = map[string]map[string]string{
 		"Open/refuses a second opener at once":        meansSecondOpener + " A Timeout in its BoltOptions helps.",
 	},
 	"raft-wal": {
+		"Concurrent/calls of raft's goroutines":                 "A GetLog beside a DeleteRange may return `file already closed`: a segment's file is closed while somebody reads from it.",
 		"StoreLogs/replaces what is there":                      meansWalRetry,
 		"StoreLogs/takes the same batch again":                  meansWalRetry,
 		"StoreLogs/keeps the last entry of an index in a batch": meansWalRetry,
