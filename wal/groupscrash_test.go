@@ -209,7 +209,9 @@ func TestCrashGroups(t *testing.T) {
 			n := &cutCounts{want: int64(*crashPoints * k.share / 100 / min(thin, 2))}
 			few := func() bool { return n.all.Load() < n.want || n.moves.Load() == 0 || n.drops.Load() == 0 }
 			for seed := *crashSeed; few() && seed < *crashSeed+1000 && !t.Failed(); seed++ {
-				n.want = max(n.want, n.all.Load()+1) // until there were some of each kind
+				if n.all.Load() >= n.want {
+					n.want = n.all.Load() + 100
+				}
 				t.Logf("seed %d, after %d power cuts", seed, n.all.Load())
 				crashGroups(t, seed, k.callers, k.change, n)
 			}
