@@ -57,6 +57,10 @@ func TestOpenGroups(t *testing.T) {
 		t.Helper()
 		must(t, os.Rename(filepath.Join(dir, "3.db.migrated"), filepath.Join(dir, "3.db")))
 	}
+	goes := func(t *testing.T, dir string) {
+		t.Helper()
+		must(t, os.Remove(filepath.Join(dir, "3.db.migrated")))
+	}
 	cases := []struct {
 		name string
 		do   []func(t *testing.T, dir string)
@@ -68,6 +72,7 @@ func TestOpenGroups(t *testing.T) {
 		{"a kill behind that", []func(*testing.T, string){mark("ready")}, nil},
 		{"the old store is brought back", []func(*testing.T, string){comesBack}, migrate.ErrTwoStores},
 		{"the old store is taken away", []func(*testing.T, string){mark("begun")}, migrate.ErrSourceGone},
+		{"the same before it got its other name", []func(*testing.T, string){goes, mark("ready")}, migrate.ErrSourceGone},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -251,6 +251,13 @@ func TestOpenRefused(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("the old store is gone, and had no other name", func(t *testing.T) {
+		dir := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(dir, "wal.ready"), 0o700))
+		if err := open(dir, "wal", nil); !errors.Is(err, migrate.ErrSourceGone) || !strings.Contains(err.Error(), "wal.ready") || names(t, dir) != "wal.ready" {
+			t.Errorf("%v; there is %s", err, names(t, dir))
+		}
+	})
 	if _, err := migrate.Open(t.Context(), t.TempDir(), migrate.Old{}, nil); err == nil {
 		t.Error("without an old store")
 	}

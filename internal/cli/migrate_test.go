@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/internal/fixture"
+	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/wal"
 )
@@ -239,5 +241,23 @@ func TestMigrateInterrupted(t *testing.T) {
 	}
 	if want := "ballast: interrupted; bolt:" + from + " is as it was, and nothing is left of the new store\n"; stderr.String() != want || len(names) > 0 {
 		t.Errorf("%v; %snames %v", err, stderr.String(), names)
+	}
+}
+
+// A store that somebody makes at the destination during a migration is not replaced.
+func TestMigrateDestinationTaken(t *testing.T) {
+	engine, path, _ := splitStore(fixtures(t)[0])
+	e, err := durableEngine(engine)
+	must(t, err)
+	to := filepath.Join(t.TempDir(), "raft.db")
+	bolt, err := durableEngine("bolt")
+	must(t, err)
+	m := newMigration(streams{strings.NewReader(""), io.Discard, io.Discard}, place{e, path}, place{bolt, to})
+	m.job.Progress = func(move.Progress) { must(t, os.WriteFile(to, []byte("a peer's"), 0o600)) }
+	if _, err := m.job.Copy(t.Context()); !errors.Is(err, move.ErrExists) {
+		t.Errorf("the copy over a store that was made meanwhile: %v", err)
+	}
+	if data, err := os.ReadFile(to); err != nil || string(data) != "a peer's" {
+		t.Errorf("it holds %d bytes of something else, %v", len(data), err)
 	}
 }

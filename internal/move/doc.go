@@ -32,7 +32,8 @@
 // What Replace finds after a crash, and what it does then:
 //
 //	S                     begins anew; D.ready may be older than S by now, so that goes too
-//	no S, D.ready         the crash came behind step 3: step 4
+//	S.migrated, D.ready   the crash came behind step 3: step 4
+//	no S at all, D.ready  S was taken away by somebody else, or its disk is not mounted: an error
 //	no S, D               it is done
 //	no S, D.migrating     S was taken away by somebody else: an error
 //	S and D               somebody has brought S back: an error
