@@ -28,21 +28,23 @@ import (
 func fixtures(t *testing.T) (names []string) {
 	t.Helper()
 	dir := t.TempDir()
-	for engine, pattern := range map[string]string{
-		"bolt": "../../boltstore/testdata/*.db", "badger": "../../badgerstore/testdata/*", "raftwal": "../raftwal/testdata/*",
+	for _, kind := range []struct{ engine, pattern string }{
+		{"bolt", "../../boltstore/testdata/*.db"},
+		{"badger", "../../badgerstore/testdata/*"},
+		{"raftwal", "../raftwal/testdata/*"},
 	} {
-		paths, err := filepath.Glob(pattern)
+		paths, err := filepath.Glob(kind.pattern)
 		must(t, err)
 		for _, path := range paths {
 			to := filepath.Join(dir, filepath.Base(path))
-			if engine == "bolt" {
+			if kind.engine == "bolt" {
 				data, err := os.ReadFile(path)
 				must(t, err)
 				must(t, os.WriteFile(to, data, 0o640))
 			} else {
 				must(t, os.CopyFS(to, os.DirFS(path)))
 			}
-			names = append(names, engine+":"+to)
+			names = append(names, kind.engine+":"+to)
 		}
 	}
 	if len(names) != 7 {
