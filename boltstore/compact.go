@@ -90,11 +90,11 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	// bbolt has no way to end a copy early but an error of the file.
-	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
+	// bbolt has no way to end a copy early but this one: closing waits for the transaction that is open, and the copy cannot begin the next one.
+	stop := context.AfterFunc(ctx, func() { _ = dst.Close() })
 	err = s.guard(func() error { return bbolt.Compact(dst, s.db, compactTx) })
 	if !stop() {
-		err = errors.Join(ctx.Err(), err)
+		err = ctx.Err()
 	}
 	if err == nil {
 		err = s.sameRights(file)
