@@ -37,7 +37,7 @@ type Job struct {
 	Source      string // a file or a folder
 	Destination string
 
-	Open   func(path string) (Source, error)        // the old store, for reading
+	Open   func(path string) (Source, error)        // the old store, for reading; Replace opens it again under its other name
 	Create func(path string) (ballast.Store, error) // a new store, where there is nothing
 	Read   func(path string) (ballast.Store, error) // the new store, for reading
 
@@ -88,6 +88,8 @@ type Result struct {
 
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out; nil for none.
 	Dropped error
+
+	mark mark // of the old store
 }
 
 func (j *Job) fs() vfs.FS {
@@ -204,6 +206,9 @@ func (j *Job) build(ctx context.Context) (res Result, err error) {
 		return ballast.VerifyCopy(ctx, dst, src, verifying)
 	})
 	if err != nil {
+		return res, err
+	}
+	if res.mark, err = j.mark(src); err != nil {
 		return res, err
 	}
 	res.OwnerKept, err = j.settle()
