@@ -53,6 +53,7 @@ import (
 	"time"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/raftwal"
 	"github.com/raft-ballast/ballast/wal"
@@ -160,7 +161,7 @@ func Open(ctx context.Context, dir string, old Old, opts *Options) (*wal.Store, 
 
 func newJob(dir string, old Old, opts *Options) *move.Job {
 	job := &move.Job{
-		Source: move.Place(old.Path), Destination: move.Place(dir),
+		Source: engine.Place(old.Path), Destination: engine.Place(dir),
 		Open:       func(path string) (move.Source, error) { return old.Open(path) },
 		Create:     func(path string) (ballast.Store, error) { return opened(wal.Open(path, opts.WAL)) },
 		Read:       func(path string) (ballast.Store, error) { return opened(wal.OpenReadOnly(path, opts.WAL)) },

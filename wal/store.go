@@ -34,7 +34,7 @@ type Store struct {
 //
 // An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
 // [ballast.ErrCorrupt] when something is damaged that opening needs; [ballast.ErrUnknownVersion] for a newer format;
-// [ballast.ErrForeign] for another store's directory; [ballast.ErrUnfinished] for one that a migration has begun;
+// [ballast.ErrForeign] for another store's directory; [ballast.ErrUnfinished] for one that a migration or a repair has not finished;
 // [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
 // are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
 //

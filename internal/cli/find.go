@@ -63,21 +63,24 @@ func recognise(path string) (place, error) {
 	case unread != nil:
 		return place{}, fmt.Errorf("%s holds no store that can be seen: %w", path, unread)
 	}
-	if left := leftIn(path); left != "" {
-		return place{}, fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", path, left, storePrefixes())
+	if err := leftIn(path); err != nil {
+		return place{}, err
 	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
 }
 
-// leftIn returns the name of what a migration has left in a folder, "" for nothing.
-func leftIn(dir string) string {
+// leftIn says what a migration or a repair has left in a folder; nil for nothing.
+func leftIn(dir string) error {
 	entries, _ := os.ReadDir(dir) // it was listed a moment ago
 	for _, e := range entries {
+		if store, waits := sites.Waits(e.Name()); waits {
+			return sites.Unplaced(filepath.Join(dir, store))
+		}
 		if move.Left(e.Name()) {
-			return e.Name()
+			return fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", dir, e.Name(), storePrefixes())
 		}
 	}
-	return ""
+	return nil
 }
 
 // placeOf takes the name of an engine that there is.
@@ -134,7 +137,7 @@ func search(dir string, depth int) (found []place, unread error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if sites.IsSite(e.Name()) || move.Left(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
+		if _, waits := sites.Waits(e.Name()); waits || sites.IsSite(e.Name()) || move.Left(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
 			continue // half a store, or one that was put aside: no peer runs on it
 		}
 		path := filepath.Join(dir, e.Name())

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -125,4 +128,46 @@ func hasAll(t *testing.T, path string, before files) bool {
 		}
 	}
 	return false
+}
+
+// Where two names cannot change places a crash leaves nothing in the place of the store, and the repaired one beside it. No engine begins with an
+// empty one then, the command says what to do, and does it.
+func TestUnplaced(t *testing.T) {
+	for _, e := range engines {
+		if e.open == nil {
+			continue
+		}
+		for _, made := range []bool{false, true} { // a service makes the folder that it needs, or the file
+			t.Run(fmt.Sprintf("%s, made %v", e.name, made), func(t *testing.T) {
+				dir := t.TempDir()
+				path := filepath.Join(dir, e.file)
+				s, err := e.open(path)
+				must(t, err)
+				must(t, s.SetUint64([]byte("CurrentTerm"), 6))
+				must(t, s.Close())
+				must(t, os.Rename(path, path+".ballast-ready"))
+				switch {
+				case made && e.name == "bolt":
+					must(t, os.WriteFile(path, nil, 0o600))
+				case made:
+					must(t, os.Mkdir(path, 0o700))
+				}
+				if s, err := e.open(path); !errors.Is(err, ballast.ErrUnfinished) {
+					t.Errorf("a new store is made: %v, %v", s, err)
+				}
+				says := "`ballast repair --write " + path + "` completes it"
+				for _, args := range [][]string{{"info", dir}, {"repair", dir}, {"repair", path}} {
+					if status, _, stderr := runBallast(args...); status != ExitFailure || !strings.Contains(stderr, says) {
+						t.Errorf("%v: status %d, %s", args, status, stderr)
+					}
+				}
+				if status, _, stderr := runBallast("repair", "--write", e.name+":"+path); status != 0 {
+					t.Fatalf("status %d, %s", status, stderr)
+				}
+				if status, stdout, stderr := runBallast("stable", "get", path, "CurrentTerm"); status != 0 || strings.TrimSpace(stdout) != "6" {
+					t.Errorf("status %d, the term is %s; %s", status, stdout, stderr)
+				}
+			})
+		}
+	}
 }

@@ -155,7 +155,7 @@ func (j *Job) checkPlaces() error {
 	if strings.HasSuffix(j.Destination, engine.UnfinishedSuffix) {
 		return fmt.Errorf("%s is a name for what is not finished; give another", j.Destination)
 	}
-	source, destination := Place(j.Source), Place(j.Destination)
+	source, destination := engine.Place(j.Source), engine.Place(j.Destination)
 	if source, err := filepath.Abs(source); err == nil {
 		if destination, err := filepath.Abs(destination); err == nil {
 			for _, p := range [][2]string{{source, destination}, {destination, source}} {

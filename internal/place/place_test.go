@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -147,11 +149,15 @@ func TestSwapFails(t *testing.T) {
 func TestFinish(t *testing.T) {
 	dir := t.TempDir()
 	dst := filepath.Join(dir, "store")
-	put(t, dst+readySuffix, "new")
+	put(t, dst+engine.UnplacedSuffix, "new")
+	if _, err := Begin(dst); !errors.Is(err, ballast.ErrUnfinished) {
+		t.Errorf("something else is made there: %v", err)
+	}
+	must(t, os.Mkdir(dst, 0o700)) // a service makes the folder that it will need
 	if done, err := Finish(dst); !done || err != nil || text(t, dst) != "new" {
 		t.Errorf("%v, %v", done, err)
 	}
-	put(t, dst+readySuffix, "newer")
+	put(t, dst+engine.UnplacedSuffix, "newer")
 	if done, err := Finish(dst); done || err != nil || text(t, dst) != "new" {
 		t.Errorf("over one that is there: %v, %v", done, err)
 	}
