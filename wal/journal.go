@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
@@ -39,6 +40,7 @@ type journal struct {
 	streams    streams
 	handles    handles
 	refreshing sync.Mutex // one reads a log anew at a time
+	readings   atomic.Uint64
 
 	queue     queue
 	writer    writer

@@ -43,7 +43,7 @@ func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, fa
 
 // OpenReadOnly opens the log in dir for reading. It takes no lock and writes nothing, and the log may be written
 // meanwhile by its owner: what is seen is the log as it was at some moment of the opening. An entry that was
-// deleted since may be gone; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
+// deleted since may be gone, see [Store.Readings]; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
 // Stable values are taken into memory only, because hashicorp/raft sets the current term even where it just reads, as in GetConfiguration.
 //
 // Errors are those of [Open], without the lock, and fs.ErrNotExist for a directory without a log.
