@@ -27,6 +27,9 @@ const raftwalMeta = "wal-meta.db"
 // quarantineMark is in the name of what `ballast repair` has put aside: the store's name, this, and the time.
 const quarantineMark = ".quarantine-"
 
+// compactLeft is the end of what a crash leaves of boltstore.Compact.
+var compactLeft = regexp.MustCompile(`.\.compact(-old)?$`)
+
 // findDepth is how many folders below a data directory a store may lie: Consul's is raft/wal.
 const findDepth = 2
 
@@ -130,6 +133,12 @@ func kindOfDir(path string) (string, error) {
 	return "", nil
 }
 
+// passedOver reports whether a name is that of half a store, or of one that was put aside: no peer runs on it.
+func passedOver(name string) bool {
+	_, waits := sites.Waits(name)
+	return waits || sites.IsSite(name) || move.Left(name) || strings.Contains(name, quarantineMark) || compactLeft.MatchString(name)
+}
+
 // search returns the stores below a folder, and why something there could not be looked at.
 func search(dir string, depth int) (found []place, unread error) {
 	entries, err := os.ReadDir(dir)
@@ -137,8 +146,8 @@ func search(dir string, depth int) (found []place, unread error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if _, waits := sites.Waits(e.Name()); waits || sites.IsSite(e.Name()) || move.Left(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
-			continue // half a store, or one that was put aside: no peer runs on it
+		if passedOver(e.Name()) {
+			continue
 		}
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path) // a data directory may have links to other disks
