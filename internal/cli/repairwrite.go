@@ -76,7 +76,7 @@ func (p *repairPlan) do(s streams) (err error) {
 		return err
 	}
 	quarantine := p.at.quarantine()
-	if err := site.Swap(quarantine); err != nil {
+	if err := site.Swap(quarantine, nil); err != nil {
 		return err
 	}
 	p.Written, p.Quarantine = true, quarantine
