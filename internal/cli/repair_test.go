@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,34 @@ func TestRepairLocked(t *testing.T) {
 		t.Errorf("status %d, %s", status, stderr)
 	}
 	must(t, log.Close())
+}
+
+// raft-boltdb waits for ever for the lock of a file that it has opened, and goes on with it whatever that is called by then. The repair gives the
+// file its name back, and says so.
+func TestRepairBesideAWaiter(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell whether somebody has a file open")
+	}
+	path := filepath.Join(t.TempDir(), "raft.db")
+	data, err := os.ReadFile("../../boltstore/testdata/raft-boltdb-v2.db")
+	must(t, err)
+	data[17489] ^= 1 // in a key
+	must(t, os.WriteFile(path, data, 0o600))
+	waiter, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	status, _, stderr := runBallast("repair", "--write", "--accept-loss", path)
+	if entries, err := os.ReadDir(filepath.Dir(path)); status != ExitFailure || !strings.Contains(stderr, "who waits to use it") || err != nil || len(entries) != 1 {
+		t.Errorf("status %d, %s; there are %v, %v", status, stderr, entries, err)
+	}
+	mine, err := waiter.Stat()
+	must(t, err)
+	if named, err := os.Stat(path); err != nil || !os.SameFile(mine, named) {
+		t.Errorf("who waits has another file than the one of the name, %v", err)
+	}
+	must(t, waiter.Close())
+	if status, _, stderr := runBallast("repair", "--write", "--accept-loss", path); status != 0 {
+		t.Errorf("later: status %d, %s", status, stderr)
+	}
 }
 
 // What a repair writes has the owner and the mode of what was there, and all of that is still there.
