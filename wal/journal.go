@@ -100,8 +100,9 @@ func (j *journal) makeDir() error {
 			return fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, j.dir)
 		}
 	}
-	if _, err := j.fs.List(filepath.Clean(j.dir) + engine.UnplacedSuffix); err == nil {
-		return engine.UnplacedError(j.dir)
+	place := engine.Place(j.dir)
+	if _, err := j.fs.List(place + engine.UnplacedSuffix); err == nil {
+		return engine.UnplacedError(place)
 	}
 	if err := j.fs.MkdirAll(j.dir); err != nil {
 		return noSpace(fmt.Errorf("wal: %w", err))

@@ -190,7 +190,12 @@ func TestUnplaced(t *testing.T) {
 						t.Errorf("%v: status %d, %s", args, status, stderr)
 					}
 				}
-				if status, _, stderr := runBallast("repair", "--write", e.name+":"+path); status != 0 {
+				link := filepath.Join(t.TempDir(), "link")
+				must(t, os.Symlink(path, link))
+				if s, err := e.open(link); err == nil {
+					t.Errorf("a new store is made where a link leads to: %v", s)
+				}
+				if status, _, stderr := runBallast("repair", "--write", e.name+":"+link); status != 0 {
 					t.Fatalf("status %d, %s", status, stderr)
 				}
 				if status, stdout, stderr := runBallast("stable", "get", path, "CurrentTerm"); status != 0 || strings.TrimSpace(stdout) != "6" {

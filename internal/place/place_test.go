@@ -234,6 +234,12 @@ func TestFinish(t *testing.T) {
 	if done, err := Finish(dst); done || err != nil || text(t, dst) != "new" {
 		t.Errorf("over one that is there: %v, %v", done, err)
 	}
+	link, elsewhere := filepath.Join(dir, "link"), filepath.Join(t.TempDir(), "store")
+	must(t, os.Symlink(elsewhere, link))
+	put(t, elsewhere+engine.UnplacedSuffix, "new")
+	if done, err := Finish(link); !done || err != nil || text(t, elsewhere) != "new" {
+		t.Errorf("where a link leads to: %v, %v", done, err)
+	}
 }
 
 func TestLike(t *testing.T) {

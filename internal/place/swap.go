@@ -149,21 +149,21 @@ func (w *swap) back(cause error) error {
 var exchangeNames = exchange
 
 // Finish puts at dst what an interrupted [Site.Swap] has left complete beside it, and reports whether there was anything to do.
-// Something that is at dst is never replaced, but for a folder or a file in which there is nothing.
+// Something that is at dst is never replaced, but for a folder or a file in which there is nothing. A link is followed, as it was before the swap.
 func Finish(dst string) (bool, error) {
-	dst = filepath.Clean(dst)
+	dst = engine.Place(dst)
 	if !Unfinished(dst) {
 		return false, nil
 	}
 	if err := os.Remove(dst); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return true, err
 	}
-	return true, errors.Join(os.Rename(dst+engine.UnplacedSuffix, dst), vfs.OS.SyncDir(filepath.Dir(dst)))
+	return true, errors.Join(Rename(dst+engine.UnplacedSuffix, dst), vfs.OS.SyncDir(filepath.Dir(dst)))
 }
 
 // Unfinished reports whether there is nothing at dst, and [Finish] would put something there.
 func Unfinished(dst string) bool {
-	dst = filepath.Clean(dst)
+	dst = engine.Place(dst)
 	_, err := os.Lstat(dst + engine.UnplacedSuffix)
 	return err == nil && nothing(dst)
 }
