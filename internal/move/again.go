@@ -86,14 +86,7 @@ func (j *Job) again(kept string, same func(Source) error) error {
 
 // giveBack gives an old store its own name again.
 func (j *Job) giveBack(kept string) error {
-	kind, _, err := j.look(j.Source)
-	if err == nil && kind != nothing {
-		err = fmt.Errorf("there is something else at %s", j.Source)
-	}
-	if err == nil {
-		err = j.rename(kept, j.Source)
-	}
-	if err != nil {
+	if err := j.rename(kept, j.Source); err != nil {
 		return fmt.Errorf("the old store is at %s; give it the name %s again before a peer runs: %w", kept, j.Source, err)
 	}
 	return nil

@@ -21,7 +21,7 @@
 //	S.migrated         what was S; S.migrated-2 and so on when there is one already
 //	D.migrating.lock   keeps a second migration out, and is removed at the end
 //
-// Each step is durable before the next one begins:
+// Each step is durable before the next one begins, and none replaces what somebody else has made:
 //
 //	1  D.migrating is written, closed, read again from the disk and compared with S, and synced
 //	2  Copy: D.migrating becomes D, and that is all
@@ -40,6 +40,7 @@
 //	another S.migrated    a peer has run on it, or it is older and S is not mounted: an error
 //	no S at all, D.ready  S was taken away by somebody else, or its disk is not mounted: an error
 //	no S, D               it is done
+//	no S, D.ready, D      somebody has begun with D between step 3 and step 5: an error
 //	no S, D.migrating     S was taken away by somebody else: an error
 //	S and D               somebody has brought S back: an error
 //

@@ -12,6 +12,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -102,10 +103,11 @@ func (j *Job) fs() vfs.FS {
 // Copy makes the destination, which must not be there, a copy of the source, which it leaves as it is.
 func (j *Job) Copy(ctx context.Context) (Result, error) {
 	return j.make(ctx, func() error {
-		if err := j.free(); err != nil { // somebody may have made one meanwhile
-			return err
+		err := j.rename(j.half(), j.Destination)
+		if errors.Is(err, fs.ErrExist) { // somebody has made one meanwhile
+			err = j.existsError()
 		}
-		return j.rename(j.half(), j.Destination)
+		return err
 	})
 }
 
@@ -113,9 +115,13 @@ func (j *Job) Copy(ctx context.Context) (Result, error) {
 func (j *Job) free() error {
 	kind, _, err := j.look(j.Destination)
 	if err == nil && kind != nothing {
-		err = fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
+		err = j.existsError()
 	}
 	return err
+}
+
+func (j *Job) existsError() error {
+	return fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
 }
 
 // Try does what Copy does, as far as ctx lets it, and leaves nothing. The error is ctx's when that ended before the copy was complete.
@@ -266,9 +272,13 @@ func (j *Job) settle() (ownerKept bool, err error) {
 	return ownerKept, err
 }
 
-// rename gives something another name, durably.
+// rename gives something a name that is free, durably. The error matches fs.ErrExist when somebody has taken it.
 func (j *Job) rename(from, to string) error {
-	if err := j.fs().Rename(from, to); err != nil {
+	rename := place.Rename
+	if j.FS != nil { // where nobody else is
+		rename = j.FS.Rename
+	}
+	if err := rename(from, to); err != nil {
 		return err
 	}
 	return j.fs().SyncDir(filepath.Dir(to))

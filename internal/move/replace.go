@@ -51,7 +51,7 @@ func (j *Job) Replace(ctx context.Context) (res Result, moved bool, err error) {
 	return res, true, j.moveIn()
 }
 
-// find looks at all places. Where nothing is to be done it has listed two folders.
+// find looks at all places. Where nothing is to be done it has listed a folder and looked for two.
 func (j *Job) find() (f found, err error) {
 	kind, names, err := j.look(j.Destination)
 	if err != nil {
@@ -70,13 +70,13 @@ func (j *Job) find() (f found, err error) {
 	} else {
 		f.source = kind == file || len(names) > 0
 	}
-	if f.destination == Finished && !f.source {
-		return f, nil
-	}
 	if kind, _, err = j.look(j.ready()); err != nil {
 		return f, err
 	}
 	f.ready = kind != nothing
+	if f.destination == Finished && !f.source {
+		return f, nil
+	}
 	if f.kept, err = j.allKept(); err != nil {
 		return f, err
 	}
@@ -93,6 +93,9 @@ func (j *Job) check(f found, err error) error {
 	case f.source && f.destination == Finished:
 		return fmt.Errorf("%w, %s and %s; the peer's latest votes are in the one that it ran on last: give the other another name",
 			ErrTwoStores, j.Source, j.Destination)
+	case f.ready && f.destination == Finished:
+		return fmt.Errorf("%w, %s and %s, which a migration has made ready, while somebody began with the first one; if the peer has not run on that, give it another name, and otherwise only you can tell which of them knows its latest votes",
+			ErrTwoStores, j.Destination, j.ready())
 	case (f.source || f.ready) && f.destination == Other:
 		return fmt.Errorf("%w: %s holds something else; give the new store a place of its own", ballast.ErrForeign, j.Destination)
 	case !f.source && f.ready && len(f.kept) == 0 && f.destination != Finished:
