@@ -156,10 +156,15 @@ func (j *Job) lock() (unlock func(), err error) {
 	return lock(j.Destination)
 }
 
-// checkPlaces refuses to write one store into the other.
+// checkPlaces refuses to write one store into the other, and where a repaired one waits for its place.
 func (j *Job) checkPlaces() error {
 	if strings.HasSuffix(j.Destination, engine.UnfinishedSuffix) {
 		return fmt.Errorf("%s is a name for what is not finished; give another", j.Destination)
+	}
+	if j.FS == nil {
+		if err := engine.CheckPlaced(j.Destination); err != nil {
+			return err
+		}
 	}
 	source, destination := engine.Place(j.Source), engine.Place(j.Destination)
 	if source, err := filepath.Abs(source); err == nil {
