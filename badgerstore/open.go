@@ -21,7 +21,7 @@ import (
 //
 //   - [*ballast.LockedError] when another store or another badger has the directory open;
 //   - an error that matches ballast.ErrForeign when it holds something else, which is left as it is;
-//   - one that matches ballast.ErrUnfinished for what a migration has begun;
+//   - one that matches ballast.ErrUnfinished for what a migration or a repair has not finished;
 //   - one that matches ballast.ErrUnknownVersion when it was written by another major version of badger, or by a
 //     newer Ballast;
 //   - [*ballast.CorruptionError] when it is damaged;
@@ -230,6 +230,9 @@ func prepareDir(dir string, readOnly bool) (made []string, err error) {
 		return nil, fmt.Errorf("badgerstore: %s cannot be looked at; check the path and its permissions: %w", dir, err)
 	case readOnly:
 		return nil, fmt.Errorf("badgerstore: there is no %s to open read-only; check the path: %w", dir, err)
+	}
+	if err := engine.CheckPlaced(dir); err != nil {
+		return nil, err
 	}
 	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
 		made = append(made, parent)

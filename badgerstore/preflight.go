@@ -16,6 +16,7 @@ import (
 	"github.com/dgraph-io/ristretto/v2/z"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // prefixes are what a key of a raft store begins with.
@@ -65,7 +66,7 @@ func checkNames(dir string, readOnly bool) error {
 	if readOnly {
 		return fmt.Errorf("badgerstore: %s holds no store to open read-only; check the path: %w", dir, fs.ErrNotExist)
 	}
-	return nil
+	return engine.CheckPlaced(dir)
 }
 
 func errForeignKeys(dir string) error {

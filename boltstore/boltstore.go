@@ -157,7 +157,7 @@ type Store struct {
 // Open opens the store in the file at path, or creates it there; the folder has to exist. An empty file is taken as new.
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
-// [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration has begun; [ballast.ErrUnknownVersion] for a later version of
+// [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration or a repair has not finished; [ballast.ErrUnknownVersion] for a later version of
 // bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error.
 func Open(path string, opts *Options) (*Store, error) {
 	s := &Store{path: path}
@@ -196,7 +196,7 @@ func (s *Store) checkPath() error {
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !s.opts.ReadOnly:
-		return nil
+		return engine.CheckPlaced(s.path)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("boltstore: there is nothing to open read-only: %w; check the path", err)
 	case err != nil:
@@ -208,6 +208,8 @@ func (s *Store) checkPath() error {
 		return fmt.Errorf("%w: %s is not a file; give another path", ballast.ErrForeign, s.path)
 	case info.Size() == 0 && s.opts.ReadOnly:
 		return fmt.Errorf("%w: %s is empty, so there is nothing to read; open it for writing first", ballast.ErrForeign, s.path)
+	case info.Size() == 0:
+		return engine.CheckPlaced(s.path)
 	}
 	return nil
 }

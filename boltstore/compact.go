@@ -19,6 +19,9 @@ const (
 	// compactSuffix is that of the new file while it is made.
 	compactSuffix = ".compact"
 
+	// replacedSuffix is that of the old file as long as it is not sure that the new one has its name.
+	replacedSuffix = ".compact-old"
+
 	// compactTx bounds a transaction of the copy, in bytes.
 	compactTx = 4 << 20
 )
@@ -26,7 +29,7 @@ const (
 // Compact writes the file at path anew without the pages that bbolt keeps for later, and puts the new file in the place of the old one.
 // The new one is made beside it, so there has to be space for both; it is compared with the old one key by key and synced before it gets the name,
 // and has the owner and the mode of the old one. After an error, and after a crash at any moment, the old or the new file is there, whole; a
-// file with the suffix .compact that a crash has left is replaced the next time. A link is followed.
+// file with the suffix .compact or .compact-old that a crash has left is replaced the next time. A link is followed.
 //
 // Errors: those of [Open]; fs.ErrNotExist where there is no file; ctx's; ballast.ErrNoSpace. It is not for windows, where an open file cannot
 // be replaced, and which therefore would let another opener in between.
@@ -48,7 +51,7 @@ func Compact(ctx context.Context, path string) error {
 // compact makes the new file and gives it the name of the old one.
 func (s *Store) compact(ctx context.Context) error {
 	tmp := s.path + compactSuffix
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := errors.Join(removed(tmp), removed(s.path+replacedSuffix)); err != nil {
 		return fmt.Errorf("boltstore: removing what an earlier attempt has left: %w", err)
 	}
 	err := s.copyTo(ctx, tmp)
@@ -56,16 +59,13 @@ func (s *Store) compact(ctx context.Context) error {
 		err = s.compare(ctx, tmp)
 	}
 	if err == nil {
-		err = os.Rename(tmp, s.path)
+		err = s.replace(tmp)
 	}
 	if err != nil {
 		if isNoSpace(err) {
 			err = s.noSpace(err)
 		}
 		return errors.Join(fmt.Errorf("boltstore: writing %s anew: %w", s.path, err), removed(tmp))
-	}
-	if err := engine.SyncDir(filepath.Dir(s.path)); err != nil {
-		return fmt.Errorf("boltstore: %w", err)
 	}
 	return s.disown()
 }
@@ -75,6 +75,24 @@ func removed(path string) error {
 		return err
 	}
 	return nil
+}
+
+// syncDir is engine.SyncDir; tests replace it by one that fails.
+var syncDir = engine.SyncDir
+
+// replace gives the new file the name of the old one, durably. Where that fails the old one gets its name back: it must not be made unusable as long as a
+// power cut may bring it back, and without that somebody who waits for its lock would write to a file without a name.
+func (s *Store) replace(made string) error {
+	old := s.path + replacedSuffix
+	linked := os.Link(s.path, old) == nil // a file system without links has to do without
+	if err := os.Rename(made, s.path); err != nil {
+		return errors.Join(err, removed(old))
+	}
+	err := syncDir(filepath.Dir(s.path))
+	if err != nil && linked {
+		return errors.Join(err, os.Rename(old, s.path))
+	}
+	return errors.Join(err, removed(old))
 }
 
 // copyTo writes all that is in the file to a new one and syncs it.

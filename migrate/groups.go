@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/move/intowal"
 	"github.com/raft-ballast/ballast/wal"
@@ -48,8 +49,8 @@ func replaceGroup(ctx context.Context, gs *wal.Groups, dir string, id uint64, ol
 	if old.Path == "" || old.Open == nil {
 		return errNoOld
 	}
-	begun, path := time.Now(), move.Place(old.Path)
-	if in, err := filepath.Rel(move.Place(dir), path); err == nil && filepath.IsLocal(in) {
+	begun, path := time.Now(), engine.Place(old.Path)
+	if in, err := filepath.Rel(engine.Place(dir), path); err == nil && filepath.IsLocal(in) {
 		return fmt.Errorf("the old store %s lies in the new one, %s; give another folder", path, dir)
 	}
 	job := intowal.Group(gs, dir, id)

@@ -73,6 +73,10 @@ func TestOpenGroups(t *testing.T) {
 		{"the old store is brought back", []func(*testing.T, string){comesBack}, migrate.ErrTwoStores},
 		{"the old store is taken away", []func(*testing.T, string){mark("begun")}, migrate.ErrSourceGone},
 		{"the same before it got its other name", []func(*testing.T, string){goes, mark("ready")}, migrate.ErrSourceGone},
+		{"a peer has run on it under its other name", []func(*testing.T, string){mark("ready"), func(t *testing.T, dir string) {
+			t.Helper()
+			vote(t, filepath.Join(dir, "3.db.migrated"))
+		}}, migrate.ErrSourceGone},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -21,11 +21,15 @@
 // The copy is read again from the disk and compared with the old store before it counts. What was the old store has another name
 // then, "raft.db.migrated", and nothing else about it has changed.
 //
+// No vote is lost to a process that has opened the old store before, and waits for its lock as raft-boltdb does for ever: where there is one the old store
+// gets its name back, and Open fails with [ballast.ErrLocked]. Linux tells that for sure, to the owner of the files; elsewhere such a process is given a
+// quarter of a second to come forward.
+//
 // The process may be killed, and the power cut, at any moment: the next Open finds either the old store, and begins anew, or the
 // whole copy, and goes on from there. A part of a log never opens, not even under its own name. Where the disk is full, or the
 // context ends, the old store is in its place and the copy is gone.
 //
-// When there is no old store, the second time and for a new peer, Open lists one folder and looks for one file, and is wal.Open.
+// When there is no old store, the second time and for a new peer, Open lists one folder and looks for two names, and is wal.Open.
 //
 // The old store and the new one may lie on different file systems. The new one's files have the owner and the mode of the old
 // one's, where the process may give them.
@@ -49,6 +53,7 @@ import (
 	"time"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/raftwal"
 	"github.com/raft-ballast/ballast/wal"
@@ -60,7 +65,8 @@ var (
 	ErrTwoStores = move.ErrTwoStores
 
 	// ErrSourceGone is matched by the error of Open when a migration was interrupted and the old store is not there any more: perhaps its
-	// disk is not mounted. Bring it back, or remove the folder that the error names to begin with an empty wal.
+	// disk is not mounted. Bring it back, or remove the folder that the error names to begin with an empty wal. It is matched too when a peer has run on the old
+	// store under its other name since: give that its own name again.
 	ErrSourceGone = move.ErrSourceGone
 )
 
@@ -76,7 +82,8 @@ type Old struct {
 	// Path is where it is: a file, or a folder. An empty folder is none.
 	Path string
 
-	// Open opens it, for reading where it has a way to. It is called only when there is something at Path and no wal yet.
+	// Open opens what is at a path, for reading where it has a way to. It is called only when there is something at Path and no wal yet: with
+	// Path, and again with the name that the old store gets.
 	Open func(path string) (Source, error)
 }
 
@@ -132,10 +139,10 @@ var errNoOld = errors.New("migrate: the old store has no path or no function tha
 // Open opens the wal in dir. When there is an old store it is moved over before; ctx ends that, and nothing else.
 //
 // Errors are those of wal.Open and of opening the old store, and: one that matches [ballast.ErrLocked] when the old store is in use, or
-// another process migrates it; [ErrTwoStores] and [ErrSourceGone]; [ballast.ErrNoSpace] when there is no room for the copy;
+// another process migrates it or waits for it; [ErrTwoStores] and [ErrSourceGone]; [ballast.ErrNoSpace] when there is no room for the copy;
 // [ballast.ErrCorrupt] when an entry of the old store cannot be read; [ballast.ErrEntryTooLarge] for one above MaxEntryBytes;
 // [ballast.ErrForeign] when dir holds something else; [ballast.ErrCopyDiffers] when the copy does not read as what was
-// written. After each of them the old store is where it was. Open may be called again.
+// written, or a peer has run on the old store since. After each of them the old store is where it was. Open may be called again.
 func Open(ctx context.Context, dir string, old Old, opts *Options) (*wal.Store, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -154,7 +161,7 @@ func Open(ctx context.Context, dir string, old Old, opts *Options) (*wal.Store, 
 
 func newJob(dir string, old Old, opts *Options) *move.Job {
 	job := &move.Job{
-		Source: move.Place(old.Path), Destination: move.Place(dir),
+		Source: engine.Place(old.Path), Destination: engine.Place(dir),
 		Open:       func(path string) (move.Source, error) { return old.Open(path) },
 		Create:     func(path string) (ballast.Store, error) { return opened(wal.Open(path, opts.WAL)) },
 		Read:       func(path string) (ballast.Store, error) { return opened(wal.OpenReadOnly(path, opts.WAL)) },

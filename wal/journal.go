@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
@@ -39,6 +40,7 @@ type journal struct {
 	streams    streams
 	handles    handles
 	refreshing sync.Mutex // one reads a log anew at a time
+	readings   atomic.Uint64
 
 	queue     queue
 	writer    writer
@@ -97,6 +99,10 @@ func (j *journal) makeDir() error {
 		if _, e := j.fs.DiskUsage(j.dir); e == nil {
 			return fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, j.dir)
 		}
+	}
+	place := engine.Place(j.dir)
+	if _, err := j.fs.List(place + engine.UnplacedSuffix); err == nil {
+		return engine.UnplacedError(place)
 	}
 	if err := j.fs.MkdirAll(j.dir); err != nil {
 		return noSpace(fmt.Errorf("wal: %w", err))

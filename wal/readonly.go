@@ -12,6 +12,11 @@ import (
 // its owner may have recycled a segment in between, or written a frame.
 const refreshTries = 10
 
+// Readings returns how often a store that OpenReadOnly returned has read the log: once when it was opened, and again each time that the owner of the
+// log had used the place of an entry for something else before the entry was read. Since then the store shows the log as it was at that later
+// moment, in which entries that were read before may be others. It is 0 for a store that may write, and may be called by any goroutine at any time.
+func (s *Store) Readings() uint64 { return s.j.readings.Load() }
+
 // refresh reads the log anew and replaces the state of a read-only store.
 func (j *journal) refresh() error {
 	j.refreshing.Lock()
@@ -39,6 +44,7 @@ func (j *journal) refresh() error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.readings.Add(1)
 	old := j.segments
 	for id, g := range j.groups { // a store keeps its group
 		fresh := rec.groups[id]

@@ -34,7 +34,7 @@ type Store struct {
 //
 // An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
 // [ballast.ErrCorrupt] when something is damaged that opening needs; [ballast.ErrUnknownVersion] for a newer format;
-// [ballast.ErrForeign] for another store's directory; [ballast.ErrUnfinished] for one that a migration has begun;
+// [ballast.ErrForeign] for another store's directory; [ballast.ErrUnfinished] for one that a migration or a repair has not finished;
 // [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
 // are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
 //
@@ -43,7 +43,7 @@ func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, fa
 
 // OpenReadOnly opens the log in dir for reading. It takes no lock and writes nothing, and the log may be written
 // meanwhile by its owner: what is seen is the log as it was at some moment of the opening. An entry that was
-// deleted since may be gone; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
+// deleted since may be gone, see [Store.Readings]; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
 // Stable values are taken into memory only, because hashicorp/raft sets the current term even where it just reads, as in GetConfiguration.
 //
 // Errors are those of [Open], without the lock, and fs.ErrNotExist for a directory without a log.

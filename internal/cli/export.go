@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -22,8 +21,8 @@ machine; docs/EXPORT-FORMAT.md describes it. 'ballast import' makes a store of i
 
 FILE gets its name when it is complete, and must not be there yet; - is standard output. What is damaged
 is not exported: the command ends with exit status 2, and nothing is left. A wal may be in use; when its
-peer deletes entries meanwhile that were still to come, the command fails, and 'ballast backup' makes a
-copy to export from.
+peer deletes or replaces entries meanwhile that were still to come, the command fails, and 'ballast backup'
+makes a copy to export from.
 
 With --json it is one object: store, file, entries, first_index, last_index, commit_index,
 stable_values, bytes of the file, seconds.
@@ -124,6 +123,7 @@ func (c *carriedJSON) toFile(ctx context.Context, s streams, src *source, file s
 
 // export writes a store. What it holds is read as it was when it was opened, or not at all.
 func (c *carriedJSON) export(ctx context.Context, s streams, src *source, w io.Writer) (err error) {
+	reading := src.reading()
 	if c.FirstIndex, c.LastIndex, err = src.bounds(); err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (c *carriedJSON) export(ctx context.Context, s streams, src *source, w io.W
 	if err != nil {
 		return err
 	}
-	if err := c.exportEntries(ctx, s, src, out); err != nil {
+	if err := c.exportEntries(ctx, s, src, reading, out); err != nil {
 		return err
 	}
 	for _, v := range stable.values {
@@ -155,7 +155,16 @@ func (c *carriedJSON) export(ctx context.Context, s streams, src *source, w io.W
 	return err
 }
 
-func (c *carriedJSON) exportEntries(ctx context.Context, s streams, src *source, out *export.Writer) error {
+// reading is another number when what the source shows is not what it showed before: a wal is as it was when it was opened, unless its peer
+// deletes or replaces entries and uses their place again.
+func (s *source) reading() uint64 {
+	if log, ok := s.readStore.(interface{ Readings() uint64 }); ok {
+		return log.Readings()
+	}
+	return 0
+}
+
+func (c *carriedJSON) exportEntries(ctx context.Context, s streams, src *source, reading uint64, out *export.Writer) error {
 	shown := newReading(s, c.FirstIndex, c.LastIndex)
 	shown.what = "exporting"
 	defer shown.finish()
@@ -168,10 +177,8 @@ func (c *carriedJSON) exportEntries(ctx context.Context, s streams, src *source,
 		if err = src.GetLog(index, log); err != nil && !errors.Is(err, raft.ErrLogNotFound) {
 			return fmt.Errorf("reading entry %d: %w", index, err)
 		}
-		last, err2 := src.LastIndex()
-		// A wal is as it was when it was opened, unless its peer deletes entries and uses their place again.
-		if err != nil || err2 != nil || last != c.LastIndex || index == 0 || next == c.FirstIndex && index != next {
-			return fmt.Errorf("the peer has deleted entries meanwhile; try again, or export from a copy that `ballast backup` makes: %w", errors.Join(err, err2, fs.ErrNotExist))
+		if err != nil || index == 0 || src.reading() != reading {
+			return errors.New("the peer has deleted or replaced entries meanwhile; try again, or export from a copy that `ballast backup` makes")
 		}
 		if err := errors.Join(out.Entry(log), ctx.Err()); err != nil {
 			return err

@@ -27,6 +27,9 @@ const raftwalMeta = "wal-meta.db"
 // quarantineMark is in the name of what `ballast repair` has put aside: the store's name, this, and the time.
 const quarantineMark = ".quarantine-"
 
+// compactLeft is the end of what a crash leaves of boltstore.Compact.
+var compactLeft = regexp.MustCompile(`.\.compact(-old)?$`)
+
 // findDepth is how many folders below a data directory a store may lie: Consul's is raft/wal.
 const findDepth = 2
 
@@ -63,21 +66,24 @@ func recognise(path string) (place, error) {
 	case unread != nil:
 		return place{}, fmt.Errorf("%s holds no store that can be seen: %w", path, unread)
 	}
-	if left := leftIn(path); left != "" {
-		return place{}, fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", path, left, storePrefixes())
+	if err := leftIn(path); err != nil {
+		return place{}, err
 	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
 }
 
-// leftIn returns the name of what a migration has left in a folder, "" for nothing.
-func leftIn(dir string) string {
+// leftIn says what a migration or a repair has left in a folder; nil for nothing.
+func leftIn(dir string) error {
 	entries, _ := os.ReadDir(dir) // it was listed a moment ago
 	for _, e := range entries {
+		if store, waits := sites.Waits(e.Name()); waits {
+			return sites.Unplaced(filepath.Join(dir, store))
+		}
 		if move.Left(e.Name()) {
-			return e.Name()
+			return fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", dir, e.Name(), storePrefixes())
 		}
 	}
-	return ""
+	return nil
 }
 
 // placeOf takes the name of an engine that there is.
@@ -127,6 +133,12 @@ func kindOfDir(path string) (string, error) {
 	return "", nil
 }
 
+// passedOver reports whether a name is that of half a store, or of one that was put aside: no peer runs on it.
+func passedOver(name string) bool {
+	_, waits := sites.Waits(name)
+	return waits || sites.IsSite(name) || move.Left(name) || strings.Contains(name, quarantineMark) || compactLeft.MatchString(name)
+}
+
 // search returns the stores below a folder, and why something there could not be looked at.
 func search(dir string, depth int) (found []place, unread error) {
 	entries, err := os.ReadDir(dir)
@@ -134,8 +146,8 @@ func search(dir string, depth int) (found []place, unread error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if sites.IsSite(e.Name()) || move.Left(e.Name()) || strings.Contains(e.Name(), quarantineMark) {
-			continue // half a store, or one that was put aside: no peer runs on it
+		if passedOver(e.Name()) {
+			continue
 		}
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path) // a data directory may have links to other disks

@@ -150,6 +150,9 @@ func (p *repairPlan) carryOut(s streams, f repairFlags) error {
 }
 
 func repairError(at place, err error) error {
+	if _, moved := errors.AsType[*sites.MovedError](err); moved {
+		return fmt.Errorf("repairing %s: %w; see to it that the right one is in its place before a peer starts", at, err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("repairing %s: %w; run it as the owner of the store and of the folder that it is in", at, err)
 	}

@@ -2,14 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -36,6 +40,34 @@ func TestRepairLocked(t *testing.T) {
 		t.Errorf("status %d, %s", status, stderr)
 	}
 	must(t, log.Close())
+}
+
+// raft-boltdb waits for ever for the lock of a file that it has opened, and goes on with it whatever that is called by then. The repair gives the
+// file its name back, and says so.
+func TestRepairBesideAWaiter(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell whether somebody has a file open")
+	}
+	path := filepath.Join(t.TempDir(), "raft.db")
+	data, err := os.ReadFile("../../boltstore/testdata/raft-boltdb-v2.db")
+	must(t, err)
+	data[17489] ^= 1 // in a key
+	must(t, os.WriteFile(path, data, 0o600))
+	waiter, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	status, _, stderr := runBallast("repair", "--write", "--accept-loss", path)
+	if entries, err := os.ReadDir(filepath.Dir(path)); status != ExitFailure || !strings.Contains(stderr, "who waits to use it") || err != nil || len(entries) != 1 {
+		t.Errorf("status %d, %s; there are %v, %v", status, stderr, entries, err)
+	}
+	mine, err := waiter.Stat()
+	must(t, err)
+	if named, err := os.Stat(path); err != nil || !os.SameFile(mine, named) {
+		t.Errorf("who waits has another file than the one of the name, %v", err)
+	}
+	must(t, waiter.Close())
+	if status, _, stderr := runBallast("repair", "--write", "--accept-loss", path); status != 0 {
+		t.Errorf("later: status %d, %s", status, stderr)
+	}
 }
 
 // What a repair writes has the owner and the mode of what was there, and all of that is still there.
@@ -125,4 +157,51 @@ func hasAll(t *testing.T, path string, before files) bool {
 		}
 	}
 	return false
+}
+
+// Where two names cannot change places a crash leaves nothing in the place of the store, and the repaired one beside it. No engine begins with an
+// empty one then, the command says what to do, and does it.
+func TestUnplaced(t *testing.T) {
+	for _, e := range engines {
+		if e.open == nil {
+			continue
+		}
+		for _, made := range []bool{false, true} { // a service makes the folder that it needs, or the file
+			t.Run(fmt.Sprintf("%s, made %v", e.name, made), func(t *testing.T) {
+				dir := t.TempDir()
+				path := filepath.Join(dir, e.file)
+				s, err := e.open(path)
+				must(t, err)
+				must(t, s.SetUint64([]byte("CurrentTerm"), 6))
+				must(t, s.Close())
+				must(t, os.Rename(path, path+".ballast-ready"))
+				switch {
+				case made && e.name == "bolt":
+					must(t, os.WriteFile(path, nil, 0o600))
+				case made:
+					must(t, os.Mkdir(path, 0o700))
+				}
+				if s, err := e.open(path); !errors.Is(err, ballast.ErrUnfinished) {
+					t.Errorf("a new store is made: %v, %v", s, err)
+				}
+				says := "`ballast repair --write " + path + "` completes it"
+				for _, args := range [][]string{{"info", dir}, {"repair", dir}, {"repair", path}} {
+					if status, _, stderr := runBallast(args...); status != ExitFailure || !strings.Contains(stderr, says) {
+						t.Errorf("%v: status %d, %s", args, status, stderr)
+					}
+				}
+				link := filepath.Join(t.TempDir(), "link")
+				must(t, os.Symlink(path, link))
+				if s, err := e.open(link); err == nil {
+					t.Errorf("a new store is made where a link leads to: %v", s)
+				}
+				if status, _, stderr := runBallast("repair", "--write", e.name+":"+link); status != 0 {
+					t.Fatalf("status %d, %s", status, stderr)
+				}
+				if status, stdout, stderr := runBallast("stable", "get", path, "CurrentTerm"); status != 0 || strings.TrimSpace(stdout) != "6" {
+					t.Errorf("status %d, the term is %s; %s", status, stdout, stderr)
+				}
+			})
+		}
+	}
 }

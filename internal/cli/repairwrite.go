@@ -76,10 +76,19 @@ func (p *repairPlan) do(s streams) (err error) {
 		return err
 	}
 	quarantine := p.at.quarantine()
-	if err := site.Swap(quarantine); err != nil {
+	if err := site.Swap(quarantine, func() error { return p.at.unused(quarantine) }); err != nil {
 		return err
 	}
 	p.Written, p.Quarantine = true, quarantine
+	return nil
+}
+
+// unused returns an error when somebody has opened a bbolt file before it got the name under which it is kept, and waits for its lock, as raft-boltdb does for
+// ever: what that one wrote to it would be lost. The other engines refuse a store that is in use at once, so nobody waits for one.
+func (p place) unused(kept string) error {
+	if p.engine.name == "bolt" && sites.Writers(kept) {
+		return &ballast.LockedError{Path: p.path, Err: errors.New("it was opened by somebody who waits to use it")}
+	}
 	return nil
 }
 

@@ -21,22 +21,28 @@
 //	S.migrated         what was S; S.migrated-2 and so on when there is one already
 //	D.migrating.lock   keeps a second migration out, and is removed at the end
 //
-// Each step is durable before the next one begins:
+// Each step is durable before the next one begins, and none replaces what somebody else has made:
 //
 //	1  D.migrating is written, closed, read again from the disk and compared with S, and synced
 //	2  Copy: D.migrating becomes D, and that is all
 //	2  Replace: D.migrating becomes D.ready
 //	3  S becomes S.migrated
-//	4  D.ready becomes D
+//	4  S.migrated is looked at again: nobody has it open, and it is what was copied; otherwise it becomes S again, and D.ready goes
+//	5  D.ready becomes D
+//
+// Step 4 is for a process that has opened S before and waits for its lock, as raft-boltdb does for ever: it does not see the new name, and what it
+// wrote would be lost.
 //
 // What Replace finds after a crash, and what it does then:
 //
 //	S                     begins anew; D.ready may be older than S by now, so that goes too
-//	S.migrated, D.ready   the crash came behind step 3: step 4
+//	S.migrated, D.ready   the crash came behind step 3: step 4, with a comparison of all entries, and step 5
+//	another S.migrated    a peer has run on it, or it is older and S is not mounted: an error
 //	no S at all, D.ready  S was taken away by somebody else, or its disk is not mounted: an error
 //	no S, D               it is done
+//	no S, D.ready, D      somebody has begun with D between step 3 and step 5: an error
 //	no S, D.migrating     S was taken away by somebody else: an error
 //	S and D               somebody has brought S back: an error
 //
-// Files: job.go is Copy and what both share, replace.go Replace, group.go a raft group that is added to a log, names.go the names, lock.go the lock, adopt_*.go owner and mode.
+// Files: job.go is Copy and what both share, replace.go Replace, again.go the second look at the old store, group.go a raft group that is added to a log, names.go the names, lock.go the lock, adopt_*.go owner and mode.
 package move

@@ -42,8 +42,8 @@ type GroupJob struct {
 	StableKeys [][]byte       // as in ballast.CopyOptions
 	Progress   func(Progress) // may be nil
 
-	path  string // of the source, which gets another name; "" when it keeps its own
-	ready bool   // the copy is whole, and the source may have its other name
+	from  *Job // knows the source, which gets another name; nil when it keeps its own
+	ready bool // the copy is whole, and the source may have its other name
 }
 
 // What the key holds.
@@ -78,7 +78,7 @@ func (g *GroupJob) Copy(ctx context.Context) (res Result, err error) {
 //	source and group           somebody has brought the source back: an error
 func (g *GroupJob) Replace(ctx context.Context, path string, open func(path string) (Source, error)) (res Result, moved bool, err error) {
 	defer engine.FinishingGroup(g.Dir, g.ID)()
-	j := &Job{Source: path}
+	j := &Job{Source: path, Open: open, StableKeys: g.StableKeys, Progress: g.Progress}
 	kind, names, err := j.look(path)
 	if err != nil {
 		return res, false, explain(err)
@@ -92,7 +92,7 @@ func (g *GroupJob) Replace(ctx context.Context, path string, open func(path stri
 		return res, false, fmt.Errorf("%w, %s and raft group %d of %s: which of them the peer has used last only you can tell; give %s another name, or drop the group",
 			ErrTwoStores, path, g.ID, g.Dir, path)
 	case !there && state == groupReady:
-		return res, false, g.resume(j)
+		return res, false, g.resume(ctx, j)
 	case !there && state == groupBegun:
 		return res, false, fmt.Errorf("%w: %s, to raft group %d of %s; bring it back, or drop the group to begin without", ErrSourceGone, path, g.ID, g.Dir)
 	case !there:
@@ -101,9 +101,9 @@ func (g *GroupJob) Replace(ctx context.Context, path string, open func(path stri
 	if g.Source, err = open(path); err != nil {
 		return res, false, err
 	}
-	g.path = path
+	g.from = j
 	res, err = g.Copy(ctx)
-	if !g.ready { // or it is closed
+	if g.Source != nil {
 		err = errors.Join(err, g.Source.Close())
 	}
 	return res, err == nil, err
@@ -111,14 +111,19 @@ func (g *GroupJob) Replace(ctx context.Context, path string, open func(path stri
 
 // resume makes a group whole whose source has its other name already. Whoever gave it that may have been killed before it was durable. A
 // source that has neither name may be on a disk that is not mounted, and have newer votes than the copy.
-func (g *GroupJob) resume(j *Job) error {
-	kind, _, err := j.look(j.Source + keptSuffix)
+func (g *GroupJob) resume(ctx context.Context, j *Job) error {
+	kept, err := j.allKept()
 	switch {
 	case err != nil:
 		return err
-	case kind == nothing:
+	case len(kept) == 0:
 		return fmt.Errorf("%w: %s, to raft group %d of %s, and it has no other name; bring it back, or drop the group to begin without",
 			ErrSourceGone, j.Source, g.ID, g.Dir)
+	}
+	err = j.confirm(ctx, kept, func(src Source) error { return g.verify(ctx, j, src, new(Result)) })
+	if err != nil {
+		return fmt.Errorf("%w: %s; nothing that is kept of it is what raft group %d of %s is a copy of; give the store that the peer ran on last the name %s: %w",
+			ErrSourceGone, j.Source, g.ID, g.Dir, j.Source, err)
 	}
 	if err := j.fs().SyncDir(filepath.Dir(j.Source)); err != nil {
 		return err
@@ -167,20 +172,35 @@ func (g *GroupJob) finish() error {
 	return g.with(func(s GroupStore) error { return s.DeleteKey([]byte(engine.UnfinishedKey)) })
 }
 
-// putAside gives the source its other name. From here on the group is never dropped: it may be all that there is.
+// putAside gives the source its other name. From here on the group is not dropped, as long as the source has not its own name again: it may be all
+// that there is.
 func (g *GroupJob) putAside() (kept string, err error) {
+	j := g.from
+	before, err := j.mark(g.Source)
+	if err != nil {
+		return "", err
+	}
 	if err := g.mark(groupReady); err != nil {
 		return "", err
 	}
 	g.ready = true
-	if err := g.Source.Close(); err != nil {
+	src := g.Source
+	g.Source = nil
+	if err := src.Close(); err != nil {
 		return "", fmt.Errorf("closing the old store: %w", err)
 	}
-	j := &Job{Source: g.path}
 	if kept, err = j.kept(); err != nil {
 		return "", err
 	}
-	return kept, j.rename(g.path, kept)
+	if err := j.rename(j.Source, kept); err != nil {
+		return kept, err
+	}
+	if err := j.again(kept, func(src Source) error { return j.unchanged(src, before) }); err != nil {
+		e := j.giveBack(kept)
+		g.ready = e != nil
+		return "", errors.Join(err, e)
+	}
+	return kept, nil
 }
 
 // with opens the group, does something with it, and closes it.
@@ -206,10 +226,10 @@ func (g *GroupJob) build(ctx context.Context) (res Result, err error) {
 	if err != nil {
 		return res, err
 	}
-	if err := g.verify(ctx, j, &res); err != nil {
+	if err := g.verify(ctx, j, g.Source, &res); err != nil {
 		return res, err
 	}
-	if g.path != "" {
+	if g.from != nil {
 		if res.Kept, err = g.putAside(); err != nil {
 			return res, err
 		}
@@ -218,7 +238,7 @@ func (g *GroupJob) build(ctx context.Context) (res Result, err error) {
 }
 
 // verify reads the copy from the disk: what the log that wrote it has in memory proves nothing.
-func (g *GroupJob) verify(ctx context.Context, j *Job, res *Result) (err error) {
+func (g *GroupJob) verify(ctx context.Context, j *Job, src Source, res *Result) (err error) {
 	s, err := g.Read()
 	if err != nil {
 		return fmt.Errorf("reading the copy: %w", err)
@@ -227,7 +247,7 @@ func (g *GroupJob) verify(ctx context.Context, j *Job, res *Result) (err error) 
 	if err := res.read(s); err != nil {
 		return err
 	}
-	_, err = ballast.VerifyCopy(ctx, unmarked{s}, g.Source, j.report(g.Source, Verifying))
+	_, err = ballast.VerifyCopy(ctx, unmarked{s}, src, j.report(src, Verifying))
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -37,7 +38,7 @@ type Job struct {
 	Source      string // a file or a folder
 	Destination string
 
-	Open   func(path string) (Source, error)        // the old store, for reading
+	Open   func(path string) (Source, error)        // the old store, for reading; Replace opens it again under its other name
 	Create func(path string) (ballast.Store, error) // a new store, where there is nothing
 	Read   func(path string) (ballast.Store, error) // the new store, for reading
 
@@ -88,6 +89,8 @@ type Result struct {
 
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out; nil for none.
 	Dropped error
+
+	mark mark // of the old store
 }
 
 func (j *Job) fs() vfs.FS {
@@ -100,10 +103,11 @@ func (j *Job) fs() vfs.FS {
 // Copy makes the destination, which must not be there, a copy of the source, which it leaves as it is.
 func (j *Job) Copy(ctx context.Context) (Result, error) {
 	return j.make(ctx, func() error {
-		if err := j.free(); err != nil { // somebody may have made one meanwhile
-			return err
+		err := j.rename(j.half(), j.Destination)
+		if errors.Is(err, fs.ErrExist) { // somebody has made one meanwhile
+			err = j.existsError()
 		}
-		return j.rename(j.half(), j.Destination)
+		return err
 	})
 }
 
@@ -111,9 +115,13 @@ func (j *Job) Copy(ctx context.Context) (Result, error) {
 func (j *Job) free() error {
 	kind, _, err := j.look(j.Destination)
 	if err == nil && kind != nothing {
-		err = fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
+		err = j.existsError()
 	}
 	return err
+}
+
+func (j *Job) existsError() error {
+	return fmt.Errorf("%w: %s; give a path at which there is nothing", ErrExists, j.Destination)
 }
 
 // Try does what Copy does, as far as ctx lets it, and leaves nothing. The error is ctx's when that ended before the copy was complete.
@@ -148,12 +156,17 @@ func (j *Job) lock() (unlock func(), err error) {
 	return lock(j.Destination)
 }
 
-// checkPlaces refuses to write one store into the other.
+// checkPlaces refuses to write one store into the other, and where a repaired one waits for its place.
 func (j *Job) checkPlaces() error {
 	if strings.HasSuffix(j.Destination, engine.UnfinishedSuffix) {
 		return fmt.Errorf("%s is a name for what is not finished; give another", j.Destination)
 	}
-	source, destination := Place(j.Source), Place(j.Destination)
+	if j.FS == nil {
+		if err := engine.CheckPlaced(j.Destination); err != nil {
+			return err
+		}
+	}
+	source, destination := engine.Place(j.Source), engine.Place(j.Destination)
 	if source, err := filepath.Abs(source); err == nil {
 		if destination, err := filepath.Abs(destination); err == nil {
 			for _, p := range [][2]string{{source, destination}, {destination, source}} {
@@ -204,6 +217,9 @@ func (j *Job) build(ctx context.Context) (res Result, err error) {
 		return ballast.VerifyCopy(ctx, dst, src, verifying)
 	})
 	if err != nil {
+		return res, err
+	}
+	if res.mark, err = j.mark(src); err != nil {
 		return res, err
 	}
 	res.OwnerKept, err = j.settle()
@@ -261,9 +277,13 @@ func (j *Job) settle() (ownerKept bool, err error) {
 	return ownerKept, err
 }
 
-// rename gives something another name, durably.
+// rename gives something a name that is free, durably. The error matches fs.ErrExist when somebody has taken it.
 func (j *Job) rename(from, to string) error {
-	if err := j.fs().Rename(from, to); err != nil {
+	rename := place.Rename
+	if j.FS != nil { // where nobody else is
+		rename = j.FS.Rename
+	}
+	if err := rename(from, to); err != nil {
 		return err
 	}
 	return j.fs().SyncDir(filepath.Dir(to))

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 
 	"github.com/raft-ballast/ballast/internal/engine"
@@ -68,26 +66,4 @@ func (j *Job) look(path string) (kind, []string, error) {
 		return file, nil, nil
 	}
 	return nothing, nil, fmt.Errorf("looking at %s: %w", path, err)
-}
-
-// maxLinks is how many links that lead to one another are followed.
-const maxLinks = 40
-
-// Place returns the place that a path means: where a link leads to, if it is one, also while there is nothing.
-func Place(path string) string {
-	path = filepath.Clean(path)
-	for range maxLinks {
-		target, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
-		}
-		path = target
-	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		return filepath.Join(dir, filepath.Base(path))
-	}
-	return path
 }

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -44,12 +45,15 @@ func IsSite(name string) bool {
 }
 
 // Begin makes the place to build what will be at dst. The error matches fs.ErrExist when there is something at dst already,
-// and vfs.ErrLocked when another process builds for the same dst.
+// ballast.ErrUnfinished when a repair was interrupted that has to put something there, and vfs.ErrLocked when another process builds for the same dst.
 func Begin(dst string) (*Site, error) {
 	switch _, err := os.Lstat(dst); {
 	case err == nil:
 		return nil, fmt.Errorf("%s is there already; give a path that is not there yet: %w", dst, fs.ErrExist)
 	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	if err := engine.CheckPlaced(dst); err != nil {
 		return nil, err
 	}
 	return Beside(dst)

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -106,14 +108,14 @@ func TestSwap(t *testing.T) {
 		site, err := Beside(dst)
 		must(t, err)
 		put(t, site.Path, "new")
-		must(t, site.Swap(kept))
+		must(t, site.Swap(kept, nil))
 		if text(t, dst) != "new" || text(t, kept) != "old" || len(names(t, dir)) != 2 {
 			t.Errorf("exchange %v: %q, %q, %v", can, text(t, dst), text(t, kept), names(t, dir))
 		}
 		site, err = Beside(dst)
 		must(t, err)
 		put(t, site.Path, "newest")
-		if err := site.Swap(kept); !errors.Is(err, fs.ErrExist) || text(t, dst) != "new" || text(t, kept) != "old" {
+		if err := site.Swap(kept, nil); !errors.Is(err, fs.ErrExist) || text(t, dst) != "new" || text(t, kept) != "old" {
 			t.Errorf("exchange %v: a name that is taken: %v", can, err)
 		}
 		must(t, site.Abandon())
@@ -131,10 +133,10 @@ func TestSwapFails(t *testing.T) {
 	site, err := Beside(dst)
 	must(t, err)
 	put(t, site.Path, "new")
-	if err := site.Swap(filepath.Join(dst, "kept")); err == nil || text(t, dst) != "old" {
+	if err := site.Swap(filepath.Join(dst, "kept"), nil); err == nil || text(t, dst) != "old" {
 		t.Errorf("into the store itself: %v", err)
 	}
-	if err := site.Swap(filepath.Join(dir, "kept")); !errors.Is(err, broken) || text(t, dst) != "old" {
+	if err := site.Swap(filepath.Join(dir, "kept"), nil); !errors.Is(err, broken) || text(t, dst) != "old" {
 		t.Errorf("%v", err)
 	}
 	must(t, site.Abandon())
@@ -143,17 +145,100 @@ func TestSwapFails(t *testing.T) {
 	}
 }
 
+// What is found out when the old one has its other name ends a swap, and it gets its own name back.
+func TestSwapRefused(t *testing.T) {
+	refused := errors.New("refused")
+	for _, can := range []bool{true, false} {
+		if !can {
+			exchangeNames = func(string, string) (bool, error) { return false, nil }
+			defer func() { exchangeNames = exchange }()
+		}
+		dir := t.TempDir()
+		dst, kept := filepath.Join(dir, "store"), filepath.Join(dir, "kept")
+		put(t, dst, "old")
+		site, err := Beside(dst)
+		must(t, err)
+		put(t, site.Path, "new")
+		err = site.Swap(kept, func() error {
+			if got := text(t, kept); got != "old" {
+				t.Errorf("exchange %v: %q is kept", can, got)
+			}
+			return refused
+		})
+		must(t, site.Abandon())
+		if _, moved := errors.AsType[*MovedError](err); !errors.Is(err, refused) || moved || text(t, dst) != "old" || len(names(t, dir)) != 1 {
+			t.Errorf("exchange %v: %v; there is %q, %v", can, err, text(t, dst), names(t, dir))
+		}
+	}
+}
+
+// Somebody makes a store where for a moment there is none. It is not replaced, and the error says where what is.
+func TestSwapLate(t *testing.T) {
+	exchangeNames = func(string, string) (bool, error) { return false, nil }
+	defer func() { exchangeNames = exchange }()
+	dir := t.TempDir()
+	dst, kept := filepath.Join(dir, "store"), filepath.Join(dir, "kept")
+	put(t, dst, "old")
+	site, err := Beside(dst)
+	must(t, err)
+	put(t, site.Path, "new")
+	err = site.Swap(kept, func() error {
+		put(t, dst, "somebody's")
+		return nil
+	})
+	must(t, site.Abandon())
+	moved, ok := errors.AsType[*MovedError](err)
+	if !ok || !errors.Is(err, fs.ErrExist) || text(t, dst) != "somebody's" || text(t, moved.Old) != "old" || text(t, moved.New) != "new" {
+		t.Errorf("%v", err)
+	}
+}
+
+// Rename replaces nothing, whether the file system sees to that or not.
+func TestRename(t *testing.T) {
+	dir := t.TempDir()
+	file, folder, empty := filepath.Join(dir, "file"), filepath.Join(dir, "folder"), filepath.Join(dir, "empty")
+	must(t, os.WriteFile(file, nil, 0o600))
+	put(t, folder, "")
+	must(t, os.Mkdir(empty, 0o700))
+	defer func() { renameFree = renameNew }()
+	for _, can := range []bool{true, false} {
+		if !can {
+			renameFree = func(string, string) (bool, error) { return false, nil }
+		}
+		for _, names := range [][2]string{{file, folder}, {folder, file}, {folder, empty}} {
+			if err := Rename(names[0], names[1]); !errors.Is(err, fs.ErrExist) {
+				t.Errorf("%v, %s to %s: %v", can, names[0], names[1], err)
+			}
+		}
+		must(t, Rename(folder, folder+"2"))
+		must(t, Rename(folder+"2", folder))
+		if err := Rename(folder+"2", folder+"3"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v, of nothing: %v", can, err)
+		}
+	}
+}
+
 // A crash in the middle of a swap in two steps leaves nothing at the destination, and Finish puts the new one there.
 func TestFinish(t *testing.T) {
 	dir := t.TempDir()
 	dst := filepath.Join(dir, "store")
-	put(t, dst+readySuffix, "new")
+	put(t, dst+engine.UnplacedSuffix, "new")
+	if _, err := Begin(dst); !errors.Is(err, ballast.ErrUnfinished) {
+		t.Errorf("something else is made there: %v", err)
+	}
+	must(t, os.Mkdir(dst, 0o700)) // a service makes the folder that it will need
 	if done, err := Finish(dst); !done || err != nil || text(t, dst) != "new" {
 		t.Errorf("%v, %v", done, err)
 	}
-	put(t, dst+readySuffix, "newer")
+	put(t, dst+engine.UnplacedSuffix, "newer")
 	if done, err := Finish(dst); done || err != nil || text(t, dst) != "new" {
 		t.Errorf("over one that is there: %v, %v", done, err)
+	}
+	link, elsewhere := filepath.Join(dir, "link"), filepath.Join(t.TempDir(), "store")
+	must(t, os.Symlink(elsewhere, link))
+	put(t, elsewhere+engine.UnplacedSuffix, "new")
+	if done, err := Finish(link); !done || err != nil || text(t, elsewhere) != "new" {
+		t.Errorf("where a link leads to: %v, %v", done, err)
 	}
 }
 
