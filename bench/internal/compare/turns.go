@@ -32,7 +32,8 @@ type turns struct {
 	warm  int           // samples at the start of a turn that do not count: the processor's caches still hold the one before
 	calls int           // of a sample; more than one where a call takes less than reading the clock; 0 is one
 
-	// pause is behind each turn, so that what a store still does in the background meets no rival, and is done before its own next turn.
+	// pause is behind each turn, so that what a store still does in the background meets no rival, and is done before its own next turn. Where
+	// there is one, it lasts until the background is quiet.
 	pause time.Duration
 }
 
@@ -64,10 +65,33 @@ func (t turns) take(ctx context.Context, rng *rand.Rand, rivals []*rival) error 
 			}
 			r.failed = err
 			r.rounds = append(r.rounds, samples)
-			time.Sleep(t.pause)
+			t.rest()
 		}
 	}
 	return nil
+}
+
+const (
+	// A store like badger sorts and compresses in the background what it was given, for longer than a pause; and the garbage collector follows
+	// those that allocate. The next turn waits until this process takes less than a share of one processor, for a while at most.
+	restLook  = 5 * time.Millisecond
+	restShare = 0.2
+	restMost  = 500 * time.Millisecond
+)
+
+// rest is the pause behind a turn, and as much more as the background takes to become quiet.
+func (t turns) rest() {
+	time.Sleep(t.pause)
+	if t.pause == 0 {
+		return
+	}
+	for begun := time.Now(); time.Since(begun) < restMost; {
+		looked, used := time.Now(), processorTime()
+		time.Sleep(restLook)
+		if processorTime()-used <= time.Duration(restShare*float64(time.Since(looked))) {
+			return
+		}
+	}
 }
 
 func (t turns) one(ctx context.Context, r *rival) (samples []float64, err error) {
