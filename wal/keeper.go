@@ -334,6 +334,7 @@ func (k *keeper) zero(seg *segment, n int64) error {
 	for from := seg.zeroed.Load(); n > 0; {
 		step := min(n, largeStep)
 		if err := seg.rw.WriteBlocks([][]byte{zeros()[:step]}, from); err != nil {
+			seg.fresh = false // a write that failed is in doubt until there is another one
 			return noSpace(fmt.Errorf("wal: writing zeros at %d of %s: %w", from, seg.path, err))
 		}
 		k.zeroBytes.Add(step)

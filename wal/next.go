@@ -208,7 +208,7 @@ func (k *keeper) format(seg *segment, whole bool) error {
 		seg.zeroed.Store(seg.size)
 	}
 	for seg.zeroed.Load() < n {
-		if err := k.zero(seg, n-seg.zeroed.Load()); err != nil {
+		if err := k.zero(seg, min(n-seg.zeroed.Load(), smallStep)); err != nil { // appends to the tail go on meanwhile
 			return err
 		}
 	}

@@ -35,7 +35,8 @@ type segment struct {
 	// the keeper, which has written the zeros but for large frames, and the tail's frames stay below it.
 	zeroed atomic.Int64
 
-	// fresh is set where the file never held anything else, so that what is allocated reads as zeros.
+	// fresh is set where the file never held anything else and no write of zeros failed, so that what is allocated reads as zeros.
+	// Guarded by keeper.work.
 	fresh bool
 
 	// rw is open for writing while the segment is prepared, written, or not sealed yet. It is the writer's and the

@@ -22,7 +22,7 @@ const (
 // lagging measures what it costs that one group keeps entries all over the log. Segments of 0 bytes are the usual ones.
 func lagging(span time.Duration, segment int64) step {
 	return step{names: []string{groupDevice, groupDisk}, takes: span, measure: func(e *env) ([]report.Workload, error) {
-		l := &lag{e: e, end: time.Now().Add(e.span(span)), every: e.span(span) / churnPoints}
+		l := &lag{e: e, span: e.span(span)}
 		device, disk := l.run(segment)
 		w := report.Workload{Group: "lagging", Unit: "bytes a byte", Better: "lower", Entries: lagBatch, Bytes: lagSize, About: aboutLag}
 		one, two := w, w
@@ -40,8 +40,7 @@ type lag struct {
 	e      *env
 	list   []*wal.Store
 	begun  time.Time
-	end    time.Time
-	every  time.Duration // is looked at the disk
+	span   time.Duration // of the run
 	calls  atomic.Int64
 	behind chan struct{} // has the group that never compacts make a call
 	shares []report.Point
@@ -88,7 +87,10 @@ func (l *lag) work() error {
 	})
 }
 
-func (l *lag) over() bool { return l.e.ctx.Err() != nil || time.Now().After(l.end) }
+func (l *lag) over() bool { return l.e.ctx.Err() != nil || time.Since(l.begun) > l.span }
+
+// every is how long it takes from one look at the disk to the next.
+func (l *lag) every() time.Duration { return l.span / churnPoints }
 
 // compacts appends to a group and keeps the last entries of it.
 func (l *lag) compacts(s *wal.Store) error {
@@ -118,7 +120,7 @@ func (l *lag) lags() error {
 	for !l.over() {
 		select {
 		case <-l.behind:
-		case <-time.After(l.every):
+		case <-time.After(l.every()):
 			continue
 		}
 		if err := l.list[0].StoreLogs(f.take()); err != nil {
@@ -129,10 +131,10 @@ func (l *lag) lags() error {
 	return nil
 }
 
-// look notes what the log takes.
+// look notes what the log takes, at least once.
 func (l *lag) look() error {
-	for !l.over() {
-		time.Sleep(l.every)
+	for len(l.shares) == 0 || !l.over() {
+		time.Sleep(l.every())
 		st := l.list[0].Stats()
 		l.shares = append(l.shares, report.Point{X: time.Since(l.begun).Seconds(), Y: float64(st.DiskBytes) / float64(max(st.LiveBytes, 1))})
 	}
