@@ -55,7 +55,7 @@ func newBackup(s streams) *cobra.Command {
 type backupJSON struct {
 	Store       string  `json:"store"`
 	Destination string  `json:"destination"`
-	Entries     uint64  `json:"entries"` // of all groups
+	Entries     uint64  `json:"entries"`               // of all groups
 	FirstIndex  *uint64 `json:"first_index,omitempty"` // these three are nil where several groups share the log
 	LastIndex   *uint64 `json:"last_index,omitempty"`
 	CommitIndex *uint64 `json:"commit_index,omitempty"`
@@ -89,6 +89,10 @@ func runBackup(s streams, name, destination string, asJSON bool) error {
 	}
 	ctx, stop := interruptible(context.Background())
 	defer stop()
+	return backUp(ctx, s, at, destination, asJSON)
+}
+
+func backUp(ctx context.Context, s streams, at place, destination string, asJSON bool) error {
 	begun := time.Now()
 	site, err := sites.Begin(destination)
 	if err != nil {
@@ -101,7 +105,7 @@ func runBackup(s streams, name, destination string, asJSON bool) error {
 	}})
 	shown.finish()
 	if err != nil {
-		return fmt.Errorf("copying %s: %w", at, err)
+		return interrupted(ctx, fmt.Errorf("copying %s: %w", at, err), "nothing is left of the copy")
 	}
 	// Only root gives files away. A copy that belongs to whoever made it is one all the same.
 	err = sites.Like(site.Path, at.path)
@@ -136,7 +140,7 @@ func backupPath(name string) (string, error) {
 	if name == "" {
 		return "", usagef("the destination is empty; give a folder that is not there yet")
 	}
-	return name, nil
+	return name, checkFolder("the copy", name)
 }
 
 // bounds notes which entries the copy has.

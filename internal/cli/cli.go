@@ -66,6 +66,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -107,6 +108,14 @@ func usagef(format string, args ...any) error {
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// interrupted says what there is, where Ctrl-C has ended a command.
+func interrupted(ctx context.Context, err error, left string) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("interrupted; %s", left)
+	}
+	return err
+}
 
 // streams are what a command reads and writes.
 type streams struct {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/export"
 	"github.com/raft-ballast/ballast/internal/move"
 	sites "github.com/raft-ballast/ballast/internal/place"
 )
@@ -47,6 +48,9 @@ func recognise(path string) (place, error) {
 		return placeOf(name, path), nil
 	}
 	if !info.IsDir() {
+		if isExport(path) {
+			return place{}, fmt.Errorf("%s is what `ballast export` has written; `ballast import %s STORE` makes a store of it", path, path)
+		}
 		return place{}, fmt.Errorf("%s is no store that is known here; give a bbolt file or the folder of a store", path)
 	}
 	found, unread := search(path, findDepth)
@@ -67,6 +71,16 @@ func recognise(path string) (place, error) {
 		return place{}, fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", path, left, storePrefixes())
 	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
+}
+
+// isExport reports whether a file is one of `ballast export`.
+func isExport(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only looked at
+	return export.Begins(f)
 }
 
 // leftIn returns the name of what a migration has left in a folder, "" for nothing.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -163,6 +164,9 @@ func (p *repairPlan) refusal() error {
 }
 
 func repairError(at place, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted; %s is as it was", at)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("repairing %s: %w; run it as the owner of the store and of the folder that it is in", at, err)
 	}
@@ -200,10 +204,10 @@ type repairPlan struct {
 
 // keptJSON is what the repaired store has.
 type keptJSON struct {
-	Entries     uint64     `json:"entries"`
-	FirstIndex  uint64     `json:"first_index"`
-	LastIndex   uint64     `json:"last_index"`
-	CommitIndex uint64     `json:"commit_index"`
+	Entries     uint64 `json:"entries"`
+	FirstIndex  uint64 `json:"first_index"`
+	LastIndex   uint64 `json:"last_index"`
+	CommitIndex uint64 `json:"commit_index"`
 	stableJSON
 }
 

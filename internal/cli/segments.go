@@ -20,6 +20,8 @@ State is
 Live are the entries that are there, stored those that were ever put into the file, also what was deleted
 or replaced since; the bytes that live ones take are estimated from that, by the average.
 
+A file has its number for a name, in hexadecimal digits.
+
 Of a wal that several raft groups share, it is told how many of them have live entries in a file. First
 and last are told of the one that --group names, the rest of all.
 
