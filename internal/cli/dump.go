@@ -88,7 +88,7 @@ func newDump(s streams) *cobra.Command {
 	flags.Uint64Var(&f.from, "from", 0, "the first index to show (default the first there is)")
 	flags.Uint64Var(&f.to, "to", 0, "the last index to show (default the last there is)")
 	flags.Uint64Var(&f.term, "term", 0, "show entries of this term only")
-	flags.StringSliceVar(&f.types, "type", nil, "show entries of these types only: Command, Noop, Barrier, Configuration, …, or numbers")
+	flags.StringSliceVar(&f.types, "type", nil, "show entries of these types only: Command, Noop, Barrier, Configuration and others, or numbers")
 	flags.Uint64Var(&f.limit, "limit", 0, "show so many entries at most")
 	flags.BoolVar(&f.json, "json", false, "print one object of JSON a line")
 	flags.BoolVar(&f.raw, "raw", false, "print the data only, one behind the other")
