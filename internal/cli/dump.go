@@ -187,7 +187,7 @@ func (d *dumper) nothing(first, last uint64) error {
 	if err := d.flush(); err != nil { // so that it comes below the head
 		return err
 	}
-	_, err := fmt.Fprintf(d.err, "no entry to show; %s\n", there)
+	_, err := fmt.Fprintf(d.err, "ballast: no entry to show; %s\n", there)
 	return err
 }
 

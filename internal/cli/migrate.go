@@ -42,9 +42,9 @@ this is started again.
 
 With --json it is one object: source, source_group, destination, group, entries, first_index, last_index,
 commit_index, bytes, seconds, owner_kept, and dropped where raft-wal's last write was cut off; with
---group ID=STORE destination, and groups with such an object of each. With --dry-run it is
-one with source, destination, dry_run, disk_bytes of the old store, copied, how many entries the dry run
-copied, and seconds_about, what all of it will take.
+--group ID=STORE destination, and groups with such an object of each. With --dry-run it has source,
+destination, dry_run, disk_bytes of the old store, copied, how many entries the dry run has copied, and
+seconds_about, what all of it will take.
 
 ` + exitHelp
 
