@@ -234,8 +234,8 @@ func TestDamagedValueLog(t *testing.T) {
 	s = mustOpen(t, s.dir, &Options{ReadOnly: true, MaxEntryBytes: smallFiles().MaxEntryBytes, Badger: smallFiles().Badger})
 	var log raft.Log
 	damage, ok := errors.AsType[*ballast.CorruptionError](s.GetLog(2, &log))
-	if !ok || damage.Index != 2 || damage.Path != s.dir {
-		t.Errorf("entry 2: %v; want a CorruptionError of it", damage)
+	if !ok || damage.Index != 2 || damage.Path != s.dir || !errors.Is(damage, errUnread) {
+		t.Errorf("entry 2: %v; want a CorruptionError of it that names the checksum", damage)
 	}
 	if v, err := s.Get([]byte("big")); !errors.Is(err, ballast.ErrCorrupt) {
 		t.Errorf("the stable value: %d bytes, %v; want ErrCorrupt", len(v), err)

@@ -120,6 +120,9 @@ func (s *Store) getLog(index uint64, log *raft.Log) (err error) {
 // nothing then.
 const readTries = 3
 
+// errUnread is the cause where badger returns nothing for a value that there is. It logs why, which is nearly always the checksum.
+var errUnread = errors.New("badger cannot read the value: its checksum does not match, or the file that it is in is gone")
+
 func (s *Store) readLog(txn *badger.Txn, v *view, index uint64, log *raft.Log) error {
 	key := logKey(index)
 	var cause error
@@ -135,7 +138,12 @@ func (s *Store) readLog(txn *badger.Txn, v *view, index uint64, log *raft.Log) e
 			return raft.ErrLogNotFound
 		}
 		var entry raft.Log
-		cause = item.Value(func(b []byte) error { return logcodec.Decode(b, &entry) })
+		cause = item.Value(func(b []byte) error {
+			if len(b) == 0 && item.ValueSize() > 0 {
+				return errUnread
+			}
+			return logcodec.Decode(b, &entry)
+		})
 		if cause == nil && entry.Index != index {
 			cause = fmt.Errorf("the entry under index %d says that it is entry %d", index, entry.Index)
 		}
@@ -250,7 +258,7 @@ func (s *Store) readStable(txn *badger.Txn, key []byte) ([]byte, error) {
 			return nil, s.corrupt(0, err)
 		}
 	}
-	return nil, s.corrupt(0, fmt.Errorf("the value of stable key %q cannot be read", key))
+	return nil, s.corrupt(0, fmt.Errorf("stable key %q: %w", key, errUnread))
 }
 
 // getItem returns nil for a key that is not there.

@@ -273,8 +273,10 @@ func (s *Store) openError(err error) error {
 		return s.invalid(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("boltstore: %w; create the folder first", err)
+	case errors.Is(err, fs.ErrPermission) && s.opts.ReadOnly:
+		return fmt.Errorf("boltstore: %w; give the process the right to read it", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("boltstore: %w; give the process the right to read and to write there (reading is enough with ReadOnly)", err)
+		return fmt.Errorf("boltstore: %w; give the process the right to read and to write there", err)
 	case strings.HasPrefix(err.Error(), "file size too small"): // bbolt has no sentinel for it
 		return &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("the file was cut: %w", err)}
 	case isNoSpace(err):

@@ -113,7 +113,7 @@ func parseHeader(b []byte) (h header, err error) {
 //	24  8  offset of a frame with the index of the segment's entries, 0 for none
 //	32  8  its length
 //	40  8  offset up to which the segment holds zeros behind its last frame
-//	48  8  identity of the next segment, when sealed
+//	48  8  identity of the next segment, when sealed; otherwise how many entries were ever put into this one, 0 where that is not told
 //	56  8  offset of the last frame, when that is a checkpoint, 0 otherwise
 //
 // Sequence number and offset are lower bounds: a segment that ends before them has lost something. A marker of
@@ -135,7 +135,8 @@ type marker struct {
 	indexOffset int64
 	indexLength int64
 	zeroed      int64
-	successor   uint64
+	successor   uint64 // of a sealed one only
+	stored      int64  // of any other
 	checkpoint  int64
 }
 
@@ -147,7 +148,11 @@ func putMarker(b []byte, m marker, seed uint32) {
 	binary.LittleEndian.PutUint64(b[24:], uint64(m.indexOffset))
 	binary.LittleEndian.PutUint64(b[32:], uint64(m.indexLength))
 	binary.LittleEndian.PutUint64(b[40:], uint64(m.zeroed))
-	binary.LittleEndian.PutUint64(b[48:], m.successor)
+	if m.state == markerSealed {
+		binary.LittleEndian.PutUint64(b[48:], m.successor)
+	} else {
+		binary.LittleEndian.PutUint64(b[48:], uint64(m.stored))
+	}
 	binary.LittleEndian.PutUint64(b[56:], uint64(m.checkpoint))
 	binary.LittleEndian.PutUint32(b, crc32.Update(seed, castagnoli, b[4:markerBytes])^place(markerOffset))
 }
@@ -164,7 +169,11 @@ func parseMarker(b []byte, seed uint32, size int64) (m marker) {
 	m.indexOffset = int64(binary.LittleEndian.Uint64(b[24:]))
 	m.indexLength = int64(binary.LittleEndian.Uint64(b[32:]))
 	m.zeroed = int64(binary.LittleEndian.Uint64(b[40:]))
-	m.successor = binary.LittleEndian.Uint64(b[48:])
+	if m.state == markerSealed {
+		m.successor = binary.LittleEndian.Uint64(b[48:])
+	} else {
+		m.stored = int64(binary.LittleEndian.Uint64(b[48:]))
+	}
 	m.checkpoint = int64(binary.LittleEndian.Uint64(b[56:]))
 	if m.state == markerNone || m.state > markerSealed || !within(framesOffset, m.end, size) || !within(0, m.zeroed, size) ||
 		(m.indexOffset != 0 || m.indexLength != 0) && !isFramePlace(m.indexOffset, m.indexLength, size) ||

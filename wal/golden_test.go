@@ -192,7 +192,11 @@ func (d *dump) readMarker() {
 	d.marker.indexOffset = int64(d.u64("offset of the index %06x"))
 	d.marker.indexLength = int64(d.u64("length of the index %d"))
 	d.marker.zeroed = int64(d.u64("end of the zeros %06x"))
-	d.marker.successor = d.u64("identity of the next segment %016x")
+	if d.marker.state == markerSealed {
+		d.marker.successor = d.u64("identity of the next segment %016x")
+	} else {
+		d.marker.stored = int64(d.u64("entries ever put into the segment %d"))
+	}
 	d.marker.checkpoint = int64(d.u64("offset of the checkpoint %06x"))
 }
 

@@ -31,8 +31,8 @@ type SegmentInfo struct {
 	FirstIndex, LastIndex uint64 // of the store's entries that are live in it; 0 when there is none
 	Groups                int    // raft groups that have live entries in it
 	Live                  int64  // entries, of every raft group
-	Stored                int64  // entries that were ever put into it; 0 where nobody looked
-	LiveBytes             int64  // of live entries with their headers; estimated by the average size
+	Stored                int64  // entries that were ever put into it, also those that are deleted, replaced or moved; 0 where nobody looked
+	LiveBytes             int64  // of live entries with their headers; estimated by the average of all that were put into it
 	EndBytes              int64  // up to where it is written; 0 where nothing was
 	SizeBytes             int64  // of the file
 	DiskBytes             int64  // that the file system says the file takes

@@ -129,3 +129,56 @@ func TestSegmentsClosed(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
+
+// What was deleted is told of a log that is opened again as before, so that the bytes of what is live are: also of one that is only read, and of
+// a copy, and after the segment has been sealed.
+func TestSegmentsReopened(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 9)
+	l.fill(2000, 100)
+	l.remove(1, 1900)
+	l.fill(5, 100)
+	before := firstSegment(t, l.Store)
+	if before.Stored < 2000 || before.Live > 110 {
+		t.Fatalf("%+v is no segment with few live entries", before)
+	}
+	l.close()
+	same := func(name string, got SegmentInfo) {
+		t.Helper()
+		// Closing adds the index of the live entries and a checkpoint.
+		if more := got.LiveBytes - before.LiveBytes; got.Live != before.Live || got.Stored != before.Stored || more < 0 || more > 1000 {
+			t.Errorf("%s: %d live of %d, %d bytes; were %d of %d, %d bytes", name, got.Live, got.Stored, got.LiveBytes, before.Live, before.Stored, before.LiveBytes)
+		}
+	}
+	same("read", readerStates(t, mem)[1])
+	_, err := Backup(t.Context(), dataDir, "copy", &BackupOptions{fs: mem})
+	must(t, err)
+	copied, err := OpenReadOnly("copy", memOptions(mem))
+	must(t, err)
+	infos, err := copied.Segments()
+	must(t, err)
+	same("copied", infos[0])
+	must(t, copied.Close())
+	for range 2 { // the second time nothing was written in between
+		l.open()
+		same("opened again", firstSegment(t, l.Store))
+		l.close()
+	}
+	l.open()
+	l.rotate()
+	if got := firstSegment(t, l.Store); got.State != SegmentSealed || got.Stored <= before.Stored {
+		t.Errorf("sealed: %+v, it had %d entries", got, before.Stored)
+	}
+	stored := firstSegment(t, l.Store).Stored
+	l.close()
+	if got := readerStates(t, mem)[1].Stored; got != stored {
+		t.Errorf("sealed, and opened again: %d entries were stored, should be %d", got, stored)
+	}
+}
+
+func firstSegment(t *testing.T, s *Store) SegmentInfo {
+	t.Helper()
+	infos, err := s.Segments()
+	must(t, err)
+	return infos[0]
+}

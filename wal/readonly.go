@@ -34,7 +34,7 @@ func (j *journal) refresh() error {
 		}
 	}
 	if errors.Is(err, errEmpty) {
-		return fmt.Errorf("wal: there is no log in %s: %w", j.dir, fs.ErrNotExist)
+		return fmt.Errorf("wal: there is no log in %s; check the path: %w", j.dir, fs.ErrNotExist)
 	}
 	if err != nil {
 		return err

@@ -216,9 +216,14 @@ func (rec *recovery) loadClosed(r *reader) bool {
 	}
 	rec.sequence, rec.lastStart = m.sequence, m.checkpoint
 	rec.tail.end, rec.tail.sequence = m.end, m.sequence
-	return walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
+	err = walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
 		return rec.checkpoint(q)
-	}) == nil
+	})
+	// The checkpoint has those that are live, and only the marker the others. It serves estimates, so what cannot be is passed over.
+	if within(rec.tail.stored, m.stored, (m.end-framesOffset)/recordHeaderBytes) {
+		rec.tail.stored = m.stored
+	}
+	return err == nil
 }
 
 // replay reads the frames of the tail and returns where the last one ends.

@@ -199,7 +199,7 @@ func (w *writer) writeFrame(size int64, records func()) error {
 
 // mark writes the marker of the tail.
 func (w *writer) mark(m marker) error {
-	m.sequence, m.end, m.zeroed = w.sequence, w.seg.end, w.seg.zeroed.Load()
+	m.sequence, m.end, m.zeroed, m.stored = w.sequence, w.seg.end, w.seg.zeroed.Load(), w.seg.stored
 	if err := writeMarker(w.seg.rw, w.seg, m); err != nil {
 		return err
 	}

@@ -2,7 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,14 +19,16 @@ import (
 const backupLong = `Copies a wal, also while a peer writes it, to a folder that is not there yet. The copy is a wal that
 opens as it is, with the contents of one moment: all that was acknowledged before the command began is
 in it. Every entry is read from the copy before it gets its name. The peer is not slowed down by a lock
-and nothing changes in its folder; segments that it uses again meanwhile are copied anew.
+and nothing changes in its folder; segments that it uses again meanwhile are copied anew. When root
+copies, the files belong to whom those of the peer belong to; otherwise to whoever copies.
 
 A copy of a log is not a backup of a peer without a snapshot that is at least as new as the log's first
 entry, and the same peer must not come back with an older log than it had: see 'ballast repair --help'
 on what raft counts on. For bolt and badger stop the peer and copy the files, or use 'ballast export'.
 
 With --json it is one object: store, destination, entries, first_index, last_index, commit_index,
-segments and bytes that were copied, seconds.
+segments and bytes that were copied, seconds, owner_kept. Of a wal that several raft groups share it
+has no indexes but groups, each with group, first_index, last_index, entries and commit_index.
 
 ` + exitHelp
 
@@ -49,13 +55,25 @@ func newBackup(s streams) *cobra.Command {
 type backupJSON struct {
 	Store       string  `json:"store"`
 	Destination string  `json:"destination"`
-	Entries     uint64  `json:"entries"`
-	FirstIndex  uint64  `json:"first_index"`
-	LastIndex   uint64  `json:"last_index"`
-	CommitIndex uint64  `json:"commit_index"`
+	Entries     uint64  `json:"entries"`               // of all groups
+	FirstIndex  *uint64 `json:"first_index,omitempty"` // these three are nil where several groups share the log
+	LastIndex   *uint64 `json:"last_index,omitempty"`
+	CommitIndex *uint64 `json:"commit_index,omitempty"`
 	Segments    int     `json:"segments"`
 	Bytes       int64   `json:"bytes"` // copied
 	Seconds     float64 `json:"seconds"`
+	OwnerKept   bool    `json:"owner_kept"`
+
+	Groups []copiedGroup `json:"groups,omitempty"` // where several share the log
+}
+
+// copiedGroup is one raft group of several.
+type copiedGroup struct {
+	Group       uint64 `json:"group"`
+	Entries     uint64 `json:"entries"`
+	FirstIndex  uint64 `json:"first_index"`
+	LastIndex   uint64 `json:"last_index"`
+	CommitIndex uint64 `json:"commit_index"`
 }
 
 func runBackup(s streams, name, destination string, asJSON bool) error {
@@ -66,12 +84,15 @@ func runBackup(s streams, name, destination string, asJSON bool) error {
 	if at.engine.name != "wal" {
 		return usagef("%s is no wal, and cannot be copied while it is written; stop its peer and copy the files, or use `ballast export`", at)
 	}
-	destination = strings.TrimPrefix(destination, "wal:")
-	if destination == "" {
-		return usagef("the destination is empty; give a folder that is not there yet")
+	if destination, err = backupPath(destination); err != nil {
+		return err
 	}
 	ctx, stop := interruptible(context.Background())
 	defer stop()
+	return backUp(ctx, s, at, destination, asJSON)
+}
+
+func backUp(ctx context.Context, s streams, at place, destination string, asJSON bool) error {
 	begun := time.Now()
 	site, err := sites.Begin(destination)
 	if err != nil {
@@ -84,28 +105,73 @@ func runBackup(s streams, name, destination string, asJSON bool) error {
 	}})
 	shown.finish()
 	if err != nil {
-		return fmt.Errorf("copying %s: %w", at, err)
+		return interrupted(ctx, fmt.Errorf("copying %s: %w", at, err), "nothing is left of the copy")
 	}
-	if err := sites.Like(site.Path, at.path); err != nil {
+	// Only root gives files away. A copy that belongs to whoever made it is one all the same.
+	err = sites.Like(site.Path, at.path)
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	out := backupJSON{
+		Store: at.String(), Destination: "wal:" + destination, Entries: info.Entries, Segments: info.Segments, Bytes: info.Bytes, OwnerKept: err == nil,
+	}
+	if err := out.bounds(place{at.engine, site.Path}, info); err != nil {
 		return err
 	}
 	if err := site.Commit(); err != nil {
 		return err
 	}
-	out := backupJSON{
-		Store: at.String(), Destination: "wal:" + destination, Entries: info.Entries, FirstIndex: info.FirstIndex, LastIndex: info.LastIndex,
-		CommitIndex: info.CommitIndex, Segments: info.Segments, Bytes: info.Bytes, Seconds: time.Since(begun).Seconds(),
-	}
+	out.Seconds = time.Since(begun).Seconds()
 	if asJSON {
 		return writeJSON(s.out, out)
 	}
+	return out.write(s.out)
+}
+
+// backupPath takes the name of the folder for the copy, which may say that it is a wal.
+func backupPath(name string) (string, error) {
+	prefix, path, cut := strings.Cut(name, ":")
+	switch {
+	case cut && prefix == defaultEngine:
+		name = path
+	case cut && slices.ContainsFunc(engines, func(e engine) bool { return e.name == prefix }):
+		return "", usagef("%s: a copy of a wal is a wal; give wal:DIR, or use `ballast migrate` to make a store of another engine", name)
+	}
+	if name == "" {
+		return "", usagef("the destination is empty; give a folder that is not there yet")
+	}
+	return name, checkFolder("the copy", name)
+}
+
+// bounds notes which entries the copy has.
+func (b *backupJSON) bounds(copied place, info wal.BackupInfo) (err error) {
+	log, err := copied.openShared()
+	if err != nil {
+		return err
+	}
+	if log == nil {
+		b.FirstIndex, b.LastIndex, b.CommitIndex = &info.FirstIndex, &info.LastIndex, &info.CommitIndex
+		return nil
+	}
+	for _, g := range log.groups.List() {
+		b.Groups = append(b.Groups, copiedGroup{g.ID, g.Entries, g.FirstIndex, g.LastIndex, g.CommitIndex})
+	}
+	return log.Close()
+}
+
+// write shows it to people.
+func (b *backupJSON) write(w io.Writer) error {
 	what := "no entries"
 	switch {
-	case out.Entries > 0 && out.FirstIndex == 0 || info.Groups > 1:
-		what = fmt.Sprintf("%s of %s", countText(out.Entries, "entry", "entries"), countText(info.Groups, "raft group", "raft groups"))
-	case out.Entries > 0:
-		what = fmt.Sprintf("%s from %d to %d", countText(out.Entries, "entry", "entries"), out.FirstIndex, out.LastIndex)
+	case b.FirstIndex == nil:
+		what = fmt.Sprintf("%s of %s", countText(b.Entries, "entry", "entries"), countText(len(b.Groups), "raft group", "raft groups"))
+	case b.Entries > 0:
+		what = fmt.Sprintf("%s from %d to %d", countText(b.Entries, "entry", "entries"), *b.FirstIndex, *b.LastIndex)
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, %s in %s, each read again\n", out.Destination, what, sizeText(out.Bytes), countText(out.Segments, "segment", "segments"))
+	text := fmt.Sprintf("%s: %s, %s in %s, each read again", b.Destination, what, sizeText(b.Bytes), countText(b.Segments, "segment", "segments"))
+	if !b.OwnerKept {
+		text += "\nnote: the copy does not belong to whom the store belongs to; only root can see to that"
+	}
+	_, err := fmt.Fprintln(w, text)
 	return err
 }

@@ -100,7 +100,7 @@ func checkCopy(t *testing.T, dir string, acknowledged uint64, said backupJSON) {
 	first, _ := s.FirstIndex()
 	last, _ := s.LastIndex()
 	commit, _ := s.GetCommitIndex()
-	if first != said.FirstIndex || last != said.LastIndex || commit != said.CommitIndex || last < acknowledged || commit+1 != last || last-first+1 != said.Entries {
+	if first != *said.FirstIndex || last != *said.LastIndex || commit != *said.CommitIndex || last < acknowledged || commit+1 != last || last-first+1 != said.Entries {
 		t.Errorf("entries %d to %d, commit index %d, of %d that were acknowledged; it said %+v", first, last, commit, acknowledged, said)
 	}
 	for index := first; index <= last; index++ {

@@ -66,6 +66,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +109,14 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// interrupted says what there is, where Ctrl-C has ended a command.
+func interrupted(ctx context.Context, err error, left string) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("interrupted; %s", left)
+	}
+	return err
+}
+
 // streams are what a command reads and writes.
 type streams struct {
 	in       io.Reader
@@ -118,7 +127,10 @@ type streams struct {
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot(streams{stdin, stdout, stderr})
 	root.SetArgs(args)
-	err := root.Execute()
+	err := unknownCommand(root, args)
+	if err == nil {
+		err = root.Execute()
+	}
 	if err == nil {
 		return 0
 	}
@@ -128,6 +140,40 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "ballast: %s%s\n", oneLine(err), holderText(err))
 	return statusOf(err)
 }
+
+// unknownCommand returns the usage error for a command that is not there. Cobra would rather print the help of the one above it when --help
+// is among the arguments.
+func unknownCommand(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil || len(rest) == 0 || strings.HasPrefix(rest[0], "-") || strings.HasPrefix(rest[0], cobra.ShellCompRequestCmd) {
+		return nil
+	}
+	if cmd == root || cmd.HasAvailableSubCommands() {
+		return cmd.Args(cmd, rest[:1])
+	}
+	return nil
+}
+
+// helpOnly has `ballast help` refuse a command that is not there.
+func helpOnly(help *cobra.Command) {
+	help.RunE = func(help *cobra.Command, args []string) error {
+		cmd, rest, err := help.Root().Find(args)
+		if err != nil || len(rest) > 0 {
+			return usagef("there is no command %q; `ballast help` lists them", strings.Join(args, " "))
+		}
+		cmd.InitDefaultHelpFlag() // so that it is listed
+		return cmd.Help()
+	}
+}
+
+const completionLong = `Prints a script with which a shell completes commands, stores, the keys of stable values, raft groups and
+the values of flags. Each shell loads it in its own way, which 'ballast completion SHELL --help' says. The
+examples are for bash, with its package bash-completion: for this shell, and for each new one.
+
+` + exitHelp
+
+const completionExample = `  source <(ballast completion bash)
+  ballast completion bash > /etc/bash_completion.d/ballast`
 
 // statusOf returns the exit status of a command that returned an error.
 func statusOf(err error) int {
@@ -191,6 +237,11 @@ func newRoot(s streams) *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		asGroup(completion)
+		completion.Short, completion.Long, completion.Example = "Print a script with which a shell completes", completionLong, completionExample
+	}
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		helpOnly(help)
 	}
 	return root
 }

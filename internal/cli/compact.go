@@ -83,7 +83,7 @@ func runCompact(ctx context.Context, s streams, name string, asJSON bool) error 
 	err = errors.Join(at.engine.compact(ctx, at.path), keepOwner(at.path))
 	done()
 	if err != nil {
-		return err
+		return interrupted(ctx, err, at.String()+" holds what it held")
 	}
 	if c.After, err = at.diskBytes(); err != nil {
 		return err

@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast/wal"
 )
 
 // complete gives a command, and those below it, what a shell offers for arguments and for flags: by the names that arguments have in the
@@ -66,10 +69,35 @@ func flagValues() map[string]cobra.CompletionFunc {
 		"type":   fixed(slices.Sorted(maps.Values(typeNames))),
 		"as":     fixed(valueForms),
 		"format": fixed(docFormats),
+		"group": func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			return completeGroup(args, begun), cobra.ShellCompDirectiveNoFileComp
+		},
 		"dir": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 	}
+}
+
+// completeGroup offers the raft groups of the wal that is the first argument. To look at them takes no lock.
+func completeGroup(args []string, begun string) (offered []string) {
+	if len(args) == 0 {
+		return nil
+	}
+	at, err := findStore(args[0])
+	if err != nil || at.engine.name != defaultEngine {
+		return nil
+	}
+	gs, err := wal.OpenGroupsReadOnly(at.path, nil)
+	if err != nil {
+		return nil
+	}
+	defer gs.Close() // it was only looked at
+	for _, id := range gs.IDs() {
+		if text := strconv.FormatUint(id, 10); strings.HasPrefix(text, begun) {
+			offered = append(offered, text)
+		}
+	}
+	return offered
 }
 
 // completeStore offers the prefixes of the engines, and behind one of them, or without one, paths.

@@ -16,41 +16,47 @@ import (
 )
 
 const diffLong = `Compares the logs of two peers, or of one before and after it was moved to another engine, and shows
-the first index at which they differ in term, type, data or extensions, or at which only one has an
-entry.
+the first index at which they differ in term, type, data or extensions.
 
 Entries that only one of them has at the front are no difference: peers compact their logs at
 different times. Entries that only one has at the end are told and are no difference either: the
-other one has not got them yet.
+other one has not got them yet. Nor is a gap, which is told as well: raft leaves one when it installs a
+snapshot. With --strict each of these is a difference: for a log and its copy.
 
 Of a wal that several raft groups share, --group names the one that is compared; a store that is no wal
 has one group, and that is taken.
 
 With --json it is one object: a and b with store, first_index and last_index; equal; compared, how many
 entries both have; differ with the index, in what, and term, type, data_bytes and data_sha256 of both;
-longer with the store that goes on and from where to where; damaged, what was passed over.
+gaps with the store that has no entries which the other one has, and from where to where; longer with
+the store that goes on and from where to where; damaged, what was passed over.
 
 ` + exitHelp
 
 const diffExample = `  ballast diff /var/lib/app-1/raft /var/lib/app-2/raft
-  ballast diff bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
+  ballast diff --strict bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
   ballast diff --group 7 wal:node-1/shared wal:node-2/shared
   ballast diff --json wal:peer-1 wal:peer-2 | jq .differ.index`
 
 func newDiff(s streams) *cobra.Command {
-	var asJSON bool
-	var group groupFlag
+	var f diffFlags
 	cmd := &cobra.Command{
 		Use:     "diff STORE STORE",
 		Short:   "Compare the logs of two peers",
 		Long:    diffLong,
 		Example: diffExample,
 		Args:    func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 2, "two stores") },
-		RunE:    func(_ *cobra.Command, args []string) error { return runDiff(s, args[0], args[1], group, asJSON) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runDiff(s, args[0], args[1], f) },
 	}
-	group.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
+	f.group.add(cmd)
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "what only one of them has is a difference")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one object of JSON")
 	return cmd
+}
+
+type diffFlags struct {
+	group        groupFlag
+	strict, json bool
 }
 
 // comparison is what `ballast diff --json` prints.
@@ -60,8 +66,11 @@ type comparison struct {
 	Equal    bool         `json:"equal"`
 	Compared uint64       `json:"compared"` // entries that both have
 	Differ   *difference  `json:"differ,omitempty"`
-	Longer   *longer      `json:"longer,omitempty"`
+	Gaps     []sideRange  `json:"gaps"` // between entries; the store is the one that has none there
+	Longer   *sideRange   `json:"longer,omitempty"`
 	Damaged  []damageJSON `json:"damaged"` // passed over
+
+	atFront *sideRange // that only one has, where that is a difference
 }
 
 type side struct {
@@ -76,8 +85,8 @@ type side struct {
 // difference is the first index at which two logs differ.
 type difference struct {
 	Index uint64     `json:"index"`
-	In    []string   `json:"in"` // term, type, data, extensions; or entry where one has none
-	A     *shortJSON `json:"a"`  // null where there is none
+	In    []string   `json:"in"` // term, type, data, extensions
+	A     *shortJSON `json:"a"`
 	B     *shortJSON `json:"b"`
 }
 
@@ -91,8 +100,8 @@ type shortJSON struct {
 	log *raft.Log
 }
 
-// longer is the log with entries behind the end of the other one.
-type longer struct {
+// sideRange are indexes of one of the two.
+type sideRange struct {
 	Store string `json:"store"`
 	indexRange
 }
@@ -101,22 +110,25 @@ func newSide(src *source) side {
 	return side{Store: src.name(), Group: src.engine.group.json(), label: src.String()}
 }
 
-func runDiff(s streams, nameA, nameB string, group groupFlag, asJSON bool) (err error) {
-	a, err := openOneGroup(nameA, group)
+func runDiff(s streams, nameA, nameB string, f diffFlags) (err error) {
+	a, err := openOneGroup(nameA, f.group)
 	if err != nil {
 		return err
 	}
 	defer closing(a, &err)
-	b, err := openOneGroup(nameB, group)
+	b, err := openOneGroup(nameB, f.group)
 	if err != nil {
 		return err
 	}
 	defer closing(b, &err)
-	c := &comparison{A: newSide(a), B: newSide(b), Damaged: []damageJSON{}}
+	c := &comparison{A: newSide(a), B: newSide(b), Gaps: []sideRange{}, Damaged: []damageJSON{}}
 	if err := c.compare(s, a, b); err != nil {
 		return err
 	}
-	if asJSON {
+	if f.strict && !c.same() {
+		c.Equal, c.atFront = false, c.front()
+	}
+	if f.json {
 		err = writeJSON(s.out, c)
 	} else {
 		err = c.write(s.out)
@@ -128,6 +140,8 @@ func runDiff(s streams, nameA, nameB string, group groupFlag, asJSON bool) (err 
 		return exitStatus(ExitDiffer)
 	case len(c.Damaged) > 0:
 		return exitStatus(ExitCorrupt)
+	case f.strict && !c.Equal:
+		return exitStatus(ExitDiffer)
 	case !c.Equal:
 		return fmt.Errorf("%s and %s have no index in common, so nothing could be compared", a, b)
 	}
@@ -168,13 +182,36 @@ func (c *comparison) finish(p *pair) {
 	for _, e := range p.damaged {
 		c.Damaged = append(c.Damaged, newDamageJSON(e))
 	}
+	for _, r := range p.notA {
+		c.Gaps = append(c.Gaps, sideRange{c.A.Store, r})
+	}
+	for _, r := range p.notB {
+		c.Gaps = append(c.Gaps, sideRange{c.B.Store, r})
+	}
 	switch a, b := c.A.LastIndex, c.B.LastIndex; {
 	case a > b:
-		c.Longer = &longer{c.A.Store, indexRange{max(b+1, c.A.FirstIndex), a}}
+		c.Longer = &sideRange{c.A.Store, indexRange{max(b+1, c.A.FirstIndex), a}}
 	case b > a:
-		c.Longer = &longer{c.B.Store, indexRange{max(a+1, c.B.FirstIndex), b}}
+		c.Longer = &sideRange{c.B.Store, indexRange{max(a+1, c.B.FirstIndex), b}}
 	}
 	c.Equal = c.Differ == nil && len(c.Damaged) == 0 && (c.Compared > 0 || c.A.LastIndex == 0 && c.B.LastIndex == 0)
+}
+
+// same reports whether neither has an entry that the other one has not.
+func (c *comparison) same() bool {
+	return c.A.FirstIndex == c.B.FirstIndex && c.A.LastIndex == c.B.LastIndex && len(c.Gaps) == 0
+}
+
+// front returns what only one of them has before the first entry of the other one, nil for nothing.
+func (c *comparison) front() *sideRange {
+	switch a, b := c.A, c.B; {
+	case a.FirstIndex == 0 || b.FirstIndex == 0 || a.FirstIndex == b.FirstIndex:
+		return nil
+	case a.FirstIndex < b.FirstIndex:
+		return &sideRange{a.Store, indexRange{a.FirstIndex, min(b.FirstIndex-1, a.LastIndex)}}
+	default:
+		return &sideRange{b.Store, indexRange{b.FirstIndex, min(a.FirstIndex-1, b.LastIndex)}}
+	}
 }
 
 // pair goes through two logs side by side.
@@ -186,6 +223,7 @@ type pair struct {
 	compared   uint64
 	damaged    []*ballast.CorruptionError
 	unreadable map[uint64]bool // in one of them, not to be compared
+	notA, notB []indexRange    // that only the other one has
 }
 
 // step reads the next entry of both, or of the one that is behind. It reports true at the end of both.
@@ -250,11 +288,16 @@ func (p *pair) differ() *difference {
 		inB, p.readB = p.inB, false
 	}
 	switch {
-	case inA != nil && inB != nil:
-		p.compared++
 	case p.unreadable[index]:
 		return nil
+	case inA == nil:
+		p.notA = addIndex(p.notA, index)
+		return nil
+	case inB == nil:
+		p.notB = addIndex(p.notB, index)
+		return nil
 	}
+	p.compared++
 	in := differences(inA, inB)
 	if len(in) == 0 {
 		return nil
@@ -264,9 +307,6 @@ func (p *pair) differ() *difference {
 
 // differences names what two entries of an index differ in. When they were appended is the leader's clock, and no content.
 func differences(a, b *raft.Log) (in []string) {
-	if a == nil || b == nil {
-		return []string{"entry"}
-	}
 	if a.Term != b.Term {
 		in = append(in, "term")
 	}
@@ -283,9 +323,6 @@ func differences(a, b *raft.Log) (in []string) {
 }
 
 func newShortJSON(log *raft.Log) *shortJSON {
-	if log == nil {
-		return nil
-	}
 	sum := sha256.Sum256(log.Data)
 	return &shortJSON{Term: log.Term, Type: typeName(log.Type), DataBytes: len(log.Data), SHA256: hex.EncodeToString(sum[:]), log: log}
 }
@@ -303,25 +340,29 @@ func (c *comparison) write(w io.Writer) error {
 	}
 	switch d := c.Differ; {
 	case d != nil:
-		fmt.Fprintf(w, "they differ at entry %d, %s, after %s that are the same\n", d.Index, d.what(), countText(c.before(), "entry", "entries"))
+		fmt.Fprintf(w, "they differ at entry %d, %s, after %s that are the same\n", d.Index, "in "+strings.Join(d.In, ", "), countText(c.Compared-1, "entry", "entries"))
 		fmt.Fprintf(w, "  a: %s\n  b: %s\n%s\n", d.A.text(), d.B.text(), d.meaning())
 	case c.Compared > 0:
 		fmt.Fprintf(w, "%s compared, no difference\n", countText(c.Compared, "entry", "entries"))
 	case c.Equal:
 		fmt.Fprintln(w, "both are empty")
 	}
-	if c.Longer != nil {
-		fmt.Fprintf(w, "only %s has: %s\n", c.Longer.Store, c.Longer.indexRange)
+	for _, line := range atMost(maxDamage, c.gapLines()) {
+		fmt.Fprintln(w, line)
+	}
+	for _, only := range []*sideRange{c.atFront, c.Longer} {
+		if only != nil {
+			fmt.Fprintf(w, "only %s has: %s\n", only.Store, only.indexRange)
+		}
 	}
 	return nil
 }
 
-// before is how many entries are the same.
-func (c *comparison) before() uint64 {
-	if c.Differ.A != nil && c.Differ.B != nil {
-		return c.Compared - 1
+func (c *comparison) gapLines() (lines []string) {
+	for _, gap := range c.Gaps {
+		lines = append(lines, fmt.Sprintf("%s has a gap, and the other one has not: %s; what is missing is behind a snapshot, or lost", gap.Store, gap.indexRange))
 	}
-	return c.Compared
+	return lines
 }
 
 func (s side) text() string {
@@ -332,9 +373,6 @@ func (s side) text() string {
 }
 
 func (s *shortJSON) text() string {
-	if s == nil {
-		return "has no entry"
-	}
 	text := fmt.Sprintf("term %d, %s, %s", s.Term, s.Type, countText(s.DataBytes, "byte", "bytes"))
 	if s.DataBytes > 0 {
 		text += ": " + dataText(s.log.Data, "auto", defaultWidth/2)
@@ -342,19 +380,9 @@ func (s *shortJSON) text() string {
 	return text
 }
 
-func (d *difference) what() string {
-	if d.A == nil || d.B == nil {
-		return "which only one has"
-	}
-	return "in " + strings.Join(d.In, ", ")
-}
-
 // meaning says what raft makes of a difference.
 func (d *difference) meaning() string {
-	switch {
-	case d.A == nil || d.B == nil:
-		return "only one of them has this entry: what is missing is behind a snapshot, or lost"
-	case d.A.Term != d.B.Term:
+	if d.A.Term != d.B.Term {
 		return "two terms: one of the two was never committed, and raft replaces it when that peer hears of the leader"
 	}
 	return "one term and yet not the same entry: no raft peer writes that, so one of the two is damaged"

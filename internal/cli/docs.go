@@ -54,8 +54,11 @@ func writePage(path string, write func(io.Writer)) error {
 // documented returns a command and those below it that are for users, in the order of the help.
 func documented(cmd *cobra.Command) []*cobra.Command {
 	list := []*cobra.Command{cmd}
+	if cmd.Name() == "completion" {
+		return list // what is below it is cobra's
+	}
 	for _, below := range cmd.Commands() {
-		if below.IsAvailableCommand() && below.Name() != "completion" && below.Name() != "help" {
+		if below.IsAvailableCommand() && below.Name() != "help" {
 			list = append(list, documented(below)...)
 		}
 	}
@@ -65,7 +68,7 @@ func documented(cmd *cobra.Command) []*cobra.Command {
 const markdownHead = `# The command ballast
 
 This page is made of the commands themselves: ` + "`go test ./internal/cli -run Reference -update`" + ` writes it. ` + "`ballast help COMMAND`" + ` prints
-the same, ` + "`ballast completion --help`" + ` says how a shell completes commands, stores and flags.
+the same, and ` + "`ballast docs --format man DIR`" + ` writes a man page of each.
 
 `
 
@@ -169,7 +172,7 @@ func writeMan(w io.Writer, c *cobra.Command) {
 	fmt.Fprintf(w, ".SH SEE ALSO\n%s\n", roff(strings.Join(also, ", ")))
 }
 
-// roff keeps a text from being taken for requests.
+// roff keeps a text, which is all ASCII, from being taken for requests.
 func roff(text string) string {
 	text = strings.ReplaceAll(text, `\`, `\e`)
 	text = strings.ReplaceAll(text, "-", `\-`)

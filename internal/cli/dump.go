@@ -36,7 +36,8 @@ the data alone, one behind the other.
 Ctrl-C. Entries that raft has replaced since they were shown are shown again as they are now; that, and
 entries that were deleted before they could be shown, is told on standard error.
 
-An entry that is damaged is told on standard error, and the rest goes on.
+An entry that is damaged is told on standard error, and the rest goes on. That there is nothing to show
+is no failure.
 
 ` + groupHelp + `
 
@@ -87,7 +88,7 @@ func newDump(s streams) *cobra.Command {
 	flags.Uint64Var(&f.from, "from", 0, "the first index to show (default the first there is)")
 	flags.Uint64Var(&f.to, "to", 0, "the last index to show (default the last there is)")
 	flags.Uint64Var(&f.term, "term", 0, "show entries of this term only")
-	flags.StringSliceVar(&f.types, "type", nil, "show entries of these types only: Command, Noop, Barrier, Configuration, …, or numbers")
+	flags.StringSliceVar(&f.types, "type", nil, "show entries of these types only: Command, Noop, Barrier, Configuration and others, or numbers")
 	flags.Uint64Var(&f.limit, "limit", 0, "show so many entries at most")
 	flags.BoolVar(&f.json, "json", false, "print one object of JSON a line")
 	flags.BoolVar(&f.raw, "raw", false, "print the data only, one behind the other")
@@ -171,7 +172,23 @@ func (d *dumper) run(ctx context.Context, name string) (err error) {
 		r.w = nil
 	}
 	err = src.scan(r, max(first, d.from), min(last, d.to), d.entry, d.damage)
+	if err == nil && d.shown == 0 && d.damaged == 0 && !d.json && !d.raw {
+		err = d.nothing(first, last)
+	}
 	return d.end(err)
+}
+
+// nothing tells whoever looks at the table that no entry is what was asked for.
+func (d *dumper) nothing(first, last uint64) error {
+	there := "the log has none"
+	if last > 0 {
+		there = "the log has " + indexRange{first, last}.String()
+	}
+	if err := d.flush(); err != nil { // so that it comes below the head
+		return err
+	}
+	_, err := fmt.Fprintf(d.err, "ballast: no entry to show; %s\n", there)
+	return err
 }
 
 // flush writes what waits to be written.
@@ -302,8 +319,10 @@ func (d *dumper) decode(log *raft.Log) string {
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
-		first, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-		failure := fmt.Errorf("the decoder failed on entry %d: %w (%s)", log.Index, err, first)
+		failure := fmt.Errorf("the decoder failed on entry %d: %w", log.Index, err)
+		if first, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n"); first != "" {
+			failure = fmt.Errorf("%w (%s)", failure, first)
+		}
 		if d.undecoded == nil {
 			d.undecoded = failure
 		}

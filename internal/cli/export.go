@@ -13,11 +13,12 @@ import (
 
 	"github.com/raft-ballast/ballast/internal/export"
 	sites "github.com/raft-ballast/ballast/internal/place"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 const exportLong = `Writes all of a store to one file: every entry with all its fields, the gaps, the stable values and the
-commit index. The file is compressed, has checksums, and is the same for every engine and on every
-machine; docs/EXPORT-FORMAT.md describes it. 'ballast import' makes a store of it.
+commit index. The file is compressed and has checksums, and every engine and every machine takes it;
+docs/EXPORT-FORMAT.md describes it. 'ballast import' makes a store of it.
 
 FILE gets its name when it is complete, and must not be there yet; - is standard output. What is damaged
 is not exported: the command ends with exit status 2, and nothing is left. A wal may be in use; when its
@@ -91,7 +92,7 @@ func runExport(s streams, name string, group groupFlag, file string, asJSON bool
 		if isTerminal(s.out) {
 			return usagef("what is exported is no text, and standard output is a terminal; give a file, or a pipe")
 		}
-		return out.export(ctx, s, src, s.out)
+		return interrupted(ctx, out.export(ctx, s, src, s.out), "what was written is not complete, and `ballast import` refuses it")
 	}
 	if err := out.toFile(ctx, s, src, file); err != nil {
 		return err
@@ -106,6 +107,9 @@ func runExport(s streams, name string, group groupFlag, file string, asJSON bool
 
 // toFile writes a file that gets its name when it is complete.
 func (c *carriedJSON) toFile(ctx context.Context, s streams, src *source, file string) (err error) {
+	if err := checkFolder("the file", file); err != nil {
+		return err
+	}
 	site, err := sites.Begin(file)
 	if err != nil {
 		return err
@@ -116,9 +120,16 @@ func (c *carriedJSON) toFile(ctx context.Context, s streams, src *source, file s
 		return err
 	}
 	if err := errors.Join(c.export(ctx, s, src, f), f.Close()); err != nil {
-		return err
+		return exportError(ctx, err, file)
 	}
 	return site.Commit()
+}
+
+func exportError(ctx context.Context, err error, file string) error {
+	if vfs.IsNoSpace(err) {
+		return fmt.Errorf("%w; nothing is left of %s: make room, or give a file on another disk", err, file)
+	}
+	return interrupted(ctx, err, "nothing is left of "+file)
 }
 
 // export writes a store. What it holds is read as it was when it was opened, or not at all.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/export"
 	"github.com/raft-ballast/ballast/internal/move"
 	sites "github.com/raft-ballast/ballast/internal/place"
 )
@@ -50,6 +51,9 @@ func recognise(path string) (place, error) {
 		return placeOf(name, path), nil
 	}
 	if !info.IsDir() {
+		if isExport(path) {
+			return place{}, fmt.Errorf("%s is what `ballast export` has written; `ballast import %s STORE` makes a store of it", path, path)
+		}
 		return place{}, fmt.Errorf("%s is no store that is known here; give a bbolt file or the folder of a store", path)
 	}
 	found, unread := search(path, findDepth)
@@ -70,6 +74,16 @@ func recognise(path string) (place, error) {
 		return place{}, err
 	}
 	return place{}, fmt.Errorf("%s holds no store that is known here, nor do the folders in it; give %s", path, storePrefixes())
+}
+
+// isExport reports whether a file is one of `ballast export`.
+func isExport(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only looked at
+	return export.Begins(f)
 }
 
 // leftIn says what a migration or a repair has left in a folder; nil for nothing.

@@ -125,7 +125,7 @@ func groupOf(path string, g groupFlag, open func() (*wal.Groups, error)) (readSt
 	case shared && !g.given:
 		err = &severalGroupsError{path, ids}
 	case !slices.Contains(ids, g.id) && (shared || g.id != 0):
-		err = fmt.Errorf("wal:%s has no raft group %d; %s", path, g.id, groupsText(ids))
+		err = &noGroupError{path, g.id, ids}
 	}
 	if err != nil {
 		return nil, errors.Join(err, gs.Close())
@@ -148,6 +148,17 @@ type severalGroupsError struct {
 
 func (e *severalGroupsError) Error() string {
 	return fmt.Sprintf("wal:%s is a log that raft groups share; say which with --group: %s", e.path, groupsText(e.ids))
+}
+
+// noGroupError is for a raft group that is not there.
+type noGroupError struct {
+	path string
+	id   uint64
+	ids  []uint64 // that are
+}
+
+func (e *noGroupError) Error() string {
+	return fmt.Sprintf("wal:%s has no raft group %d; %s", e.path, e.id, groupsText(e.ids))
 }
 
 // maxIDs is how many ids are named to people.

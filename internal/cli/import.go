@@ -54,6 +54,10 @@ func newImport(s streams) *cobra.Command {
 func runImport(s streams, file, name string, asJSON bool) error {
 	ctx, stop := interruptible(context.Background())
 	defer stop()
+	return importFile(ctx, s, file, name, asJSON)
+}
+
+func importFile(ctx context.Context, s streams, file, name string, asJSON bool) error {
 	at, err := newPlace(name)
 	if err != nil {
 		return err
@@ -62,7 +66,7 @@ func runImport(s streams, file, name string, asJSON bool) error {
 	if file != stdName {
 		f, err := os.Open(file)
 		if err != nil {
-			return err
+			return fmt.Errorf("there is nothing to import: %w; check the path", err)
 		}
 		defer f.Close() // it was only read from
 		in = f
@@ -70,7 +74,7 @@ func runImport(s streams, file, name string, asJSON bool) error {
 	begun := time.Now()
 	i := &importing{ctx: ctx, s: s, at: at, out: carriedJSON{Store: at.String(), File: file}}
 	if err := i.run(in); err != nil {
-		return err
+		return interrupted(ctx, err, "nothing is left of "+at.String())
 	}
 	i.out.Seconds = time.Since(begun).Seconds()
 	if asJSON {

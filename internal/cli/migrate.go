@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +41,10 @@ this is started again.
 --dry-run copies for two seconds, removes that, and tells how long all of it will take.
 
 With --json it is one object: source, source_group, destination, group, entries, first_index, last_index,
-commit_index, bytes, seconds, owner_kept, and dropped where raft-wal's last write was cut off; with --group ID=STORE destination, and groups with such an
-object of each.
+commit_index, bytes, seconds, owner_kept, and dropped where raft-wal's last write was cut off; with
+--group ID=STORE destination, and groups with such an object of each. With --dry-run it has source,
+destination, dry_run, disk_bytes of the old store, copied, how many entries the dry run has copied, and
+seconds_about, what all of it will take.
 
 ` + exitHelp
 
@@ -99,7 +102,8 @@ type migrated struct {
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out.
 	Dropped *damageJSON `json:"dropped,omitempty"`
 
-	route route
+	route  route
+	shares bool // the destination was the log of one peer
 }
 
 // mergedJSON is what `ballast migrate --group ID=STORE --json` prints.
@@ -111,7 +115,7 @@ type mergedJSON struct {
 func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) error {
 	ctx, ended := interruptible(ctx)
 	defer ended()
-	if err := checkFree(routes); err != nil {
+	if err := cmp.Or(checkFree(routes), checkSources(routes)); err != nil {
 		return err
 	}
 	if f.dryRun {
@@ -145,9 +149,9 @@ func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) 
 
 func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
 	m := newMigration(s, p.src, p.dst)
-	copied := m.job.Copy
+	copied, shares := m.job.Copy, false
 	if p.dst.exists() {
-		copied = m.add
+		copied, shares = m.add, p.dst.ofOnePeer()
 	}
 	res, err := copied(ctx)
 	m.shown.finish()
@@ -155,7 +159,7 @@ func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
 		return nil, m.failed(ctx, err)
 	}
 	out := &migrated{
-		Source: p.src.name(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.name(), Group: p.dst.engine.group.json(), route: p, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
+		Source: p.src.name(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.name(), Group: p.dst.engine.group.json(), route: p, shares: shares, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
 		CommitIndex: res.CommitIndex, Bytes: res.Bytes, Seconds: time.Since(m.begun).Seconds(), OwnerKept: res.OwnerKept,
 	}
 	if damage, ok := errors.AsType[*ballast.CorruptionError](res.Dropped); ok {
@@ -176,13 +180,7 @@ func newPlace(name string) (place, error) {
 		return place{}, err
 	}
 	p := place{e, filepath.Clean(path)}
-	switch info, err := os.Stat(filepath.Dir(p.path)); {
-	case err != nil:
-		return place{}, fmt.Errorf("the new store needs a folder to be in: %w; make it first", err)
-	case !info.IsDir():
-		return place{}, fmt.Errorf("%s is no folder; give another destination", filepath.Dir(p.path))
-	}
-	return p, nil
+	return p, checkFolder("the new store", p.path)
 }
 
 // migration is one that is going on.
@@ -297,6 +295,9 @@ func (m *migration) failed(ctx context.Context, err error) error {
 	case errors.Is(err, ballast.ErrCorrupt):
 		return fmt.Errorf("%w; `ballast verify %s` tells all that is damaged", err, m.source)
 	}
+	if none, ok := errors.AsType[*noGroupError](err); ok && len(none.ids) > 0 && m.target.engine.group.given {
+		return fmt.Errorf("%w; --group %d --as %d takes raft group %d and calls it %d", err, none.ids[0], m.target.engine.group.id, none.ids[0], m.target.engine.group.id)
+	}
 	return err
 }
 
@@ -309,6 +310,9 @@ func (r *migrated) write(w io.Writer) error {
 	if r.Dropped != nil {
 		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
 			r.Dropped.text(fmt.Sprintf("what begins with entry %d", r.Dropped.Index))))
+	}
+	if r.shares {
+		lines = append(lines, fmt.Sprintf("note: %s was the log of one peer, and is shared now; --group says which of them a command means", r.Destination))
 	}
 	if !r.OwnerKept {
 		lines = append(lines, "note: the new store does not belong to whom the old one belongs to; only root can see to that")

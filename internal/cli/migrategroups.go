@@ -105,6 +105,33 @@ func (f *migrateFlags) merged(args []string) (routes []route, err error) {
 	return routes, nil
 }
 
+// checkSources refuses before anything is copied: a store, of several, that does not open.
+func checkSources(routes []route) error {
+	if len(routes) == 1 {
+		return nil // it is opened at once
+	}
+	for _, p := range routes {
+		src, err := openAlone(p.src)
+		if err == nil {
+			err = src.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w; nothing was copied", p.src, err)
+		}
+	}
+	return nil
+}
+
+// ofOnePeer reports whether a wal that is there has group 0 and no other.
+func (p place) ofOnePeer() bool {
+	gs, err := wal.OpenGroupsReadOnly(p.path, nil)
+	if err != nil {
+		return false // whoever opens it for writing is told
+	}
+	defer gs.Close() // it was only looked at
+	return slices.Equal(gs.IDs(), []uint64{0})
+}
+
 // exists reports whether the group is to be added to a log that is there.
 func (p place) exists() bool {
 	kind, err := kindOfDir(p.path)

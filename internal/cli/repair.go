@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,8 @@ that is in use is refused.
 Kept are the entries before the first one that cannot be read: raft cannot use a log with a hole in
 it. When the peer has a snapshot, --snapshot with its index keeps the entries behind the damage
 instead, where the snapshot covers what is damaged. The index of a snapshot of raft's own store is the
-second number in its name, TERM-INDEX-TIME.
+second number in its name, TERM-INDEX-TIME. One above all that is seen to have been stored is taken only
+with --accept-loss, since no entry would be kept; none is needed where no entry is damaged.
 
 Is it safe? Raft counts on what a peer has acknowledged. One that comes back without entries that it had
 acknowledged, or without its newest term or vote, may help to elect a leader that lacks a committed
@@ -34,8 +36,12 @@ one. A write at the end of the log that a crash cut off was never acknowledged, 
 A wal that several raft groups share is refused, so that none is lost: 'ballast migrate --group' takes
 those out of it that can be read.
 
-With --json it is one object: store, engine, ok, damaged, kept, come_again, come_more, stable_unsure,
-stable_stale, loses, snapshot_keeps, written, quarantine.
+With --json it is one object: store, engine, ok; damaged as 'ballast verify --json' prints it; kept with
+entries, first_index, last_index, commit_index, stable and stable_other; come_again, ranges of entries
+that must come from the other peers, and come_more, that there may be more; stable_unsure and
+stable_stale, that a stable value may be missing, and which are old; loses, that --accept-loss is
+needed; snapshot_keeps, the entries that --snapshot would keep; snapshot_beyond, an index of --snapshot
+that is above everything; written, and quarantine, where the damaged store is then.
 
 ` + exitHelp
 
@@ -128,7 +134,7 @@ func (p *repairPlan) carryOut(s streams, f repairFlags) error {
 	var refused error
 	if f.write && !p.OK {
 		if p.Loses && !f.acceptLoss {
-			refused = fmt.Errorf("%s was not repaired: acknowledged entries or votes would be lost; read `ballast repair --help`, and give --accept-loss if that is wanted", p.at)
+			refused = p.refusal()
 		} else if err := p.do(s); err != nil {
 			return repairError(p.at, err)
 		}
@@ -149,9 +155,20 @@ func (p *repairPlan) carryOut(s streams, f repairFlags) error {
 	return nil
 }
 
+// refusal says why nothing is written.
+func (p *repairPlan) refusal() error {
+	if p.SnapshotBeyond > 0 && len(p.ComeAgain) == 0 && !p.ComeMore && !p.StableUnsure {
+		return fmt.Errorf("%s was not repaired: --snapshot is above the last entry that is seen to have been stored, %d, and all entries would go; look at the number again, and give --accept-loss if it is right", p.at, p.wreck.reached)
+	}
+	return fmt.Errorf("%s was not repaired: acknowledged entries or votes would be lost; read `ballast repair --help`, and give --accept-loss if that is wanted", p.at)
+}
+
 func repairError(at place, err error) error {
 	if _, moved := errors.AsType[*sites.MovedError](err); moved {
 		return fmt.Errorf("repairing %s: %w; see to it that the right one is in its place before a peer starts", at, err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted; %s is as it was", at)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("repairing %s: %w; run it as the owner of the store and of the folder that it is in", at, err)
@@ -173,6 +190,9 @@ type repairPlan struct {
 	StableStale  []string     `json:"stable_stale,omitempty"` // keys of values that may be older than what was acknowledged
 	Loses        bool         `json:"loses"`                  // --write needs --accept-loss
 
+	// SnapshotBeyond is the index of a snapshot that is needed, and above the last entry that is seen to have been stored.
+	SnapshotBeyond uint64 `json:"snapshot_beyond,omitempty"`
+
 	// SnapshotKeeps are good entries that a snapshot at least at the index before the first of them would let be kept.
 	SnapshotKeeps *indexRange `json:"snapshot_keeps,omitempty"`
 
@@ -187,11 +207,11 @@ type repairPlan struct {
 
 // keptJSON is what the repaired store has.
 type keptJSON struct {
-	Entries     uint64     `json:"entries"`
-	FirstIndex  uint64     `json:"first_index"`
-	LastIndex   uint64     `json:"last_index"`
-	CommitIndex uint64     `json:"commit_index"`
-	Stable      stableJSON `json:"stable"`
+	Entries     uint64 `json:"entries"`
+	FirstIndex  uint64 `json:"first_index"`
+	LastIndex   uint64 `json:"last_index"`
+	CommitIndex uint64 `json:"commit_index"`
+	stableJSON
 }
 
 func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error) {
@@ -225,12 +245,12 @@ func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error
 	}
 	p.OK = len(p.Damaged) == 0 && !p.StableUnsure
 	p.lost = append(p.lost, scan.bad...)
-	if f.snapshot == 0 {
-		p.keepPrefix(scan, behind)
+	if whole := behind == scan && len(scan.bad) == 0 && w.reached <= scan.prefix(); f.snapshot == 0 || whole {
+		p.keepPrefix(scan, behind) // all of it, when nothing is missing
 	} else if err := p.keepBehind(scan, behind, f.snapshot); err != nil {
 		return nil, err
 	}
-	p.Loses = len(p.ComeAgain) > 0 || p.ComeMore || p.StableUnsure
+	p.Loses = len(p.ComeAgain) > 0 || p.ComeMore || p.StableUnsure || p.SnapshotBeyond > 0
 	return p, p.describe()
 }
 
@@ -278,6 +298,9 @@ func (p *repairPlan) keepBehind(scan, behind *scanned, snapshot uint64) error {
 		kept = nil
 	}
 	p.keep(behind.src, kept)
+	if snapshot > p.wreck.reached { // most likely the number is wrong, and everything would go with it
+		p.SnapshotBeyond = snapshot
+	}
 	last := snapshot
 	if len(kept) > 0 {
 		last = kept[len(kept)-1].To
@@ -309,6 +332,6 @@ func (p *repairPlan) describe() (err error) {
 	if p.Kept.CommitIndex, err = p.source.GetCommitIndex(); err != nil {
 		return err
 	}
-	p.Kept.Stable, err = readStable(p.source)
+	p.Kept.stableJSON, err = readStable(p.source)
 	return err
 }

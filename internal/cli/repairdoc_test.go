@@ -33,6 +33,7 @@ func TestRepairDoc(t *testing.T) {
 	for _, name := range repairScripts {
 		archive, err := txtar.ParseFile(filepath.Join("testdata/script", "repair_"+name+".txtar"))
 		must(t, err)
+		checkComplete(t, name, archive)
 		transcript(&b, archive)
 	}
 	if *updateScripts {
@@ -47,6 +48,41 @@ var shown = regexp.MustCompile(`^(?:exec |status \d+ )?((?:ballast|rm|cp|flip|ze
 
 // compared names what a command has printed.
 var compared = regexp.MustCompile(`^cmp (?:stdout|stderr|got.txt) (\S+)$`)
+
+var (
+	begins = regexp.MustCompile(`^(exec|status [1-9]) ballast `)
+	silent = regexp.MustCompile(`^! (stdout|stderr) \.$`)
+)
+
+// checkComplete checks that a reader sees all that a command prints: standard output is compared or nothing, and so is standard error where
+// the command fails.
+func checkComplete(t *testing.T, name string, archive *txtar.Archive) {
+	t.Helper()
+	command, unseen := "", map[string]bool{}
+	check := func() {
+		for stream := range unseen {
+			t.Errorf("repair_%s: the page does not show %s of %s", name, stream, command)
+		}
+		clear(unseen)
+	}
+	for line := range strings.Lines(string(archive.Comment)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case begins.MatchString(line):
+			check()
+			command, unseen["stdout"] = line, true
+			if strings.HasPrefix(line, "status") {
+				unseen["stderr"] = true
+			}
+		case compared.MatchString(line):
+			stream := strings.Fields(line)[1]
+			delete(unseen, strings.Replace(stream, "got.txt", "stdout", 1)) // what is masked
+		case silent.MatchString(line):
+			delete(unseen, silent.FindStringSubmatch(line)[1])
+		}
+	}
+	check()
+}
 
 // transcript writes a script as a section: its first comment as heading and text, later ones as text, and then what was typed and printed.
 func transcript(b *strings.Builder, archive *txtar.Archive) {

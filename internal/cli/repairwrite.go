@@ -129,7 +129,7 @@ func (p *repairPlan) keptText() string {
 		text = fmt.Sprintf("%s, %s, commit index %d", countText(k.Entries, "entry", "entries"), indexRange{k.FirstIndex, k.LastIndex}, k.CommitIndex)
 	}
 	var values []string
-	for _, v := range p.Kept.Stable.values {
+	for _, v := range p.Kept.values {
 		values = append(values, v.label()+" "+v.text())
 	}
 	if len(values) == 0 {
@@ -152,6 +152,9 @@ func (p *repairPlan) lossLines() (lines []string) {
 		add("must come again from the other peers: perhaps entries behind %d, which cannot be seen", p.Kept.LastIndex)
 	default:
 		add("must come again from the other peers: nothing")
+	}
+	if p.SnapshotBeyond > 0 {
+		add("snapshot: %d is above the last entry that is seen to have been stored, %d; is it the right number?", p.SnapshotBeyond, p.wreck.reached)
 	}
 	if !p.StableUnsure {
 		return lines

@@ -17,8 +17,10 @@ State is
   prepared  holds nothing yet; the log goes on in it
   unused    nothing in it is live; it will be used again or removed
 
-Live are the entries that can be read, stored those that were ever put into the file; the bytes that
-live ones take are estimated from that.
+Live are the entries that are there, stored those that were ever put into the file, also what was deleted
+or replaced since; the bytes that live ones take are estimated from that, by the average.
+
+A file has its number for a name, in hexadecimal digits.
 
 Of a wal that several raft groups share, it is told how many of them have live entries in a file. First
 and last are told of the one that --group names, the rest of all.

@@ -56,7 +56,7 @@ func newStableList(s streams) *cobra.Command {
 as a number where it has 8 bytes, otherwise as hexadecimal digits.
 
 With --json it is one object: stable with the values of raft, and stable_other with those of others in
-base64.
+base64. A key that is no UTF-8 is its bytes there, in hexadecimal digits behind 0x.
 
 ` + exitHelp,
 		Example: "  ballast stable list /var/lib/app/raft\n  ballast stable list --json badger:/var/lib/app/badger",

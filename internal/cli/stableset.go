@@ -61,12 +61,12 @@ LastVoteCand is a text; what another value is --as says.
 		Args: func(cmd *cobra.Command, args []string) error {
 			return countArgs(cmd, args, 3, "a store, a key and a value")
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			value, err := parseValue(args[1], args[2], f.form)
 			if err != nil {
 				return err
 			}
-			return runStableChange(s, args[0], args[1], value, f)
+			return runStableChange(cmd, s, args[0], args[1], value, f)
 		},
 	}
 	f.add(cmd)
@@ -85,8 +85,8 @@ term or a vote that is not there is 0, or nobody.
 ` + stableDanger + "\n\n" + exitHelp,
 		Example: "  ballast stable delete --force wal:/var/lib/app/wal note\n  ballast stable delete --force --json bolt:/var/lib/app/raft.db note",
 		Args:    func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 2, "a store and a key") },
-		RunE: func(_ *cobra.Command, args []string) error {
-			return runStableChange(s, args[0], args[1], nil, f)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runStableChange(cmd, s, args[0], args[1], nil, f)
 		},
 	}
 	f.add(cmd)
@@ -116,6 +116,9 @@ func parseValue(key, text, form string) (value []byte, err error) {
 	default:
 		value = []byte(text)
 	}
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
+		err = number.Err // which does not name a function of Go
+	}
 	if err != nil {
 		return nil, usagef("%q is no %s: %v; give another value", text, form, err)
 	}
@@ -132,9 +135,9 @@ type stableChange struct {
 }
 
 // runStableChange stores a value, or deletes the key where the value is nil.
-func runStableChange(s streams, name, key string, value []byte, f stableFlags) (err error) {
+func runStableChange(cmd *cobra.Command, s streams, name, key string, value []byte, f stableFlags) (err error) {
 	if !f.force {
-		return usagef("this changes what a peer must never forget; read `ballast stable set --help`, and give --force")
+		return usagef("this changes what a peer must never forget; read `%s --help`, and give --force", cmd.CommandPath())
 	}
 	at, err := findGroup(name, f.group)
 	if err != nil {

@@ -102,7 +102,7 @@ func findStore(name string) (place, error) {
 			case path == "":
 				return place{}, usagef("%s names no path; give %s", name, storePrefixes())
 			default:
-				return place{e, path}, nil
+				return place{e, path}, checkWalDir(e, path)
 			}
 		}
 	}
@@ -111,6 +111,31 @@ func findStore(name string) (place, error) {
 		return place{}, usagef("%s: there is no engine %q, and no such path; give %s", name, prefix, storePrefixes())
 	}
 	return found, err
+}
+
+// checkWalDir says so where a wal is named that cannot be one: what wal itself says is that a listing failed.
+func checkWalDir(e engine, path string) error {
+	if e.name != defaultEngine {
+		return nil // they say it well
+	}
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no store: %w; check the path", err)
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("wal:%s is a file, and a wal is a folder; check the path", path)
+	}
+	return nil
+}
+
+// checkFolder returns why nothing can be made at a path: the folder for it is not there.
+func checkFolder(what, path string) error {
+	switch info, err := os.Stat(filepath.Dir(path)); {
+	case err != nil:
+		return fmt.Errorf("%s needs a folder to be in: %w; make it first", what, err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is no folder; give another destination", filepath.Dir(path))
+	}
+	return nil
 }
 
 // isPrefix reports whether somebody may have meant the name of an engine, and neither a path nor a drive of windows.

@@ -86,6 +86,13 @@ func (r *Reader) damaged(offset int64, err error) error {
 	return &ballast.CorruptionError{Path: r.path, Offset: offset, Err: err}
 }
 
+// Begins reports whether what r reads begins as a file does that was exported.
+func Begins(r io.Reader) bool {
+	b := make([]byte, len(magic))
+	_, err := io.ReadFull(r, b)
+	return err == nil && string(b) == magic
+}
+
 func (r *Reader) header() error {
 	b, err := r.read(headerBytes)
 	if n := min(len(b), len(magic)); string(b[:n]) != magic[:n] {
