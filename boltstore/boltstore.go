@@ -18,6 +18,10 @@
 // [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is, and one in a page's count of
 // overflow pages may make bbolt take all memory. Take badgerstore where that matters.
 //
+// The file begins with two pages that transactions write in turns. Where the newer one is damaged bbolt goes on with the other one, without
+// the last transaction: an entry, a term or a vote. Open does so too, as raft-boltdb, and tells it with [Store.Damaged] and in
+// the metrics as a corruption; the first write hides it from all who open the file later. Compact refuses such a file.
+//
 // A DeleteRange of very many entries runs in transactions of at most 16,384 entries: from the top down when it
 // cuts the log's end off, from the bottom up otherwise, so that a crash in the middle leaves a log without a
 // hole, and the commit index is lowered with the entries.
@@ -42,6 +46,7 @@
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
 //	compact.go     writing the file anew
+//	meta.go        the two pages that the file begins with
 //	observe.go     what metrics and the watch over stalls are told
 package boltstore
 
@@ -133,8 +138,9 @@ type Store struct {
 	path     string
 	opts     Options
 	db       *bbolt.DB
-	file     *os.File    // bbolt's own, to let go of the lock when bbolt cannot
-	opened   os.FileInfo // which file that is
+	file     *os.File                 // bbolt's own, to let go of the lock when bbolt cannot
+	opened   os.FileInfo              // which file that is
+	damaged  *ballast.CorruptionError // what was seen when it was opened, and kept nobody from opening it; nil for nothing
 	gate     engine.Gate
 	staged   engine.CommitStage
 	overlay  engine.Overlay // stable values of a read-only store
@@ -158,7 +164,7 @@ type Store struct {
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
 // [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration has begun; [ballast.ErrUnknownVersion] for a later version of
-// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error.
+// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error. Ask [Store.Damaged] for damage with which it opens.
 func Open(path string, opts *Options) (*Store, error) {
 	s := &Store{path: path}
 	if opts != nil {
@@ -283,12 +289,6 @@ func (s *Store) openError(err error) error {
 	return fmt.Errorf("boltstore: opening %s: %w", s.path, err)
 }
 
-// boltMagic stands at offset 16 of a bbolt file in the order of the machine that wrote it.
-const (
-	boltMagic       = 0xED0CDAED
-	boltMagicOffset = 16
-)
-
 // invalid tells a damaged bbolt file from one that is none.
 func (s *Store) invalid(cause error) error {
 	var head [4096]byte
@@ -360,7 +360,7 @@ func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
 				ballast.ErrForeign, s.path, name, logsBucket, confBucket)
 		}
 	}
-	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, nil
+	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, s.checkMeta(tx)
 }
 
 // createBuckets creates raft-boltdb's buckets. The one of Ballast comes with the first commit index.

@@ -16,6 +16,8 @@ var (
 	_ ballast.Store      = (*Store)(nil)
 	_ ballast.Inspector  = (*Store)(nil)
 	_ ballast.KeyDeleter = (*Store)(nil)
+
+	_ ballast.DamageReporter = (*Store)(nil)
 )
 
 const (

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
 )
 
 const compactLong = `Gives space of a store back to the disk. Nobody may have it open: stop the peer first. The store is the
@@ -82,6 +84,9 @@ func runCompact(ctx context.Context, s streams, name string, asJSON bool) error 
 	done := working(s, "compacting "+c.Store)
 	err = errors.Join(at.engine.compact(ctx, at.path), keepOwner(at.path))
 	done()
+	if errors.Is(err, ballast.ErrCorrupt) {
+		return fmt.Errorf("%w; `ballast verify %s` tells all that is damaged", err, at)
+	}
 	if err != nil {
 		return err
 	}

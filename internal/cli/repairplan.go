@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
-	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -23,6 +22,7 @@ type wreck struct {
 	stable       map[string][]byte
 	stableUnsure bool // one may have been set that cannot be read
 	stale        []string
+	endUnsure    bool   // there may have been entries behind the last one
 	reached      uint64 // the highest index that is seen to have been stored
 	damaged      []damageJSON
 	scan         *scanned // of log, when it was read already
@@ -39,11 +39,8 @@ func (p place) openWreck(s streams) (*wreck, error) {
 		return nil, err
 	}
 	w := &wreck{log: src, stable: make(map[string][]byte), close: src.Close}
-	if _, bolt := src.readStore.(*boltstore.Store); bolt {
-		// bbolt goes on with the page before, and that may be older than what was acknowledged.
-		if damage, ok := errors.AsType[*ballast.CorruptionError](checkBoltMeta(p.path)); ok {
-			w.damaged, w.stableUnsure = append(w.damaged, newDamageJSON(damage)), true
-		}
+	if damage := src.damage(); damage != nil {
+		w.damaged, w.stableUnsure, w.endUnsure = append(w.damaged, newDamageJSON(damage)), true, true
 	}
 	return w, errors.Join(w.readStable(src), w.readReached(src))
 }

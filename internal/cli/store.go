@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/wal"
 )
@@ -52,6 +53,16 @@ func (p place) open() (*source, error) {
 	return &source{place: p, readStore: store}, nil
 }
 
+// damage returns what may be missing of a store that opens all the same, nil for nothing.
+func (s *source) damage() *ballast.CorruptionError {
+	r, ok := s.readStore.(ballast.DamageReporter)
+	if !ok {
+		return nil
+	}
+	damage, _ := errors.AsType[*ballast.CorruptionError](r.Damaged())
+	return damage
+}
+
 // checkWritable returns why a store cannot be changed. It is asked before: an engine would make a new one where there is none.
 func (p place) checkWritable() error {
 	if p.engine.open == nil {
@@ -84,7 +95,11 @@ func (p place) openForWriting() (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{place: p, readStore: store.(readStore)}, nil
+	src := &source{place: p, readStore: store.(readStore)}
+	if damage := src.damage(); damage != nil {
+		return nil, errors.Join(fmt.Errorf("%s was not changed, because a write would hide what is missing: %w; `ballast repair %s` says what can be kept", p, damage, p), src.Close())
+	}
+	return src, nil
 }
 
 // findStore finds out what a name on the command line means.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/raft-ballast/ballast"
-	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/internal/raftwal"
 )
 
@@ -75,6 +74,8 @@ type verdict struct {
 	before position     // the entry that was read last; index 0 for none
 	last   uint64       // index of the last one, damaged or not
 	lost   []indexRange // entries that are damaged
+
+	endUnsure bool // what was acknowledged last may be missing
 }
 
 // fallJSON is an entry whose term is below that of the entry before it.
@@ -179,26 +180,21 @@ func (v *verdict) examineState(src *source) (err error) {
 		}
 		v.Damaged = append(v.Damaged, newDamageJSON(damage))
 	}
-	return v.examineEngine(src)
+	v.examineEngine(src)
+	return nil
 }
 
 // examineEngine looks at what only one engine has.
-func (v *verdict) examineEngine(src *source) error {
-	switch log := src.readStore.(type) {
-	case *raftwal.Log:
+func (v *verdict) examineEngine(src *source) {
+	if log, ok := src.readStore.(*raftwal.Log); ok {
 		if damage, ok := errors.AsType[*ballast.CorruptionError](log.Dropped()); ok {
 			dropped := newDamageJSON(damage)
 			v.Dropped = &dropped
 		}
-	case *boltstore.Store:
-		err := checkBoltMeta(src.path)
-		damage, ok := errors.AsType[*ballast.CorruptionError](err)
-		if !ok {
-			return err
-		}
-		v.Damaged = append(v.Damaged, newDamageJSON(damage))
 	}
-	return nil
+	if damage := src.damage(); damage != nil {
+		v.Damaged, v.endUnsure = append(v.Damaged, newDamageJSON(damage)), true
+	}
 }
 
 // entry notes an entry that could be read.
@@ -334,7 +330,11 @@ func (v *verdict) meaning() (lines []string) {
 		add("what to do: %s", startAnew)
 	}
 	if len(v.Damaged) > 0 && len(v.lost) == 0 {
-		add("lost: no entry that the store knows of; it opens")
+		if v.endUnsure {
+			add("lost: no entry that the store knows of, and perhaps the last ones, or the last term or vote; it opens")
+		} else {
+			add("lost: no entry that the store knows of; it opens")
+		}
 		add("what to do: %s", startAnew)
 	}
 	if len(v.TermsFall) > 0 {
