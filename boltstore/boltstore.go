@@ -20,7 +20,7 @@
 //
 // The file begins with two pages that transactions write in turns. Where the newer one is damaged bbolt goes on with the other one, without
 // the last transaction: an entry, a term or a vote. Open does so too, as raft-boltdb, and tells it with [Store.Damaged] and in
-// the metrics as a corruption; the first write hides it from all who open the file later. Compact refuses such a file.
+// the metrics as a corruption; the first write hides it from all who open the file later. Compact, ballast.Copy, and with it package migrate, refuse such a file.
 //
 // A DeleteRange of very many entries runs in transactions of at most 16,384 entries: from the top down when it
 // cuts the log's end off, from the bottom up otherwise, so that a crash in the middle leaves a log without a

@@ -13,6 +13,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/memstore"
 	"github.com/raft-ballast/ballast/metrics"
 )
 
@@ -62,7 +63,7 @@ func voted(t *testing.T) (path string, at int64) {
 	return path, at
 }
 
-// The vote is gone, and the damaged page is all that says so: it opens, tells it, and is not written anew.
+// The vote is gone, and the damaged page is all that says so: it opens, tells it, and is not copied or written anew.
 func TestDamagedMeta(t *testing.T) {
 	path, at := voted(t)
 	content, err := os.ReadFile(path)
@@ -82,6 +83,12 @@ func TestDamagedMeta(t *testing.T) {
 			t.Errorf("the vote: %v", err)
 		}
 		told("Damaged", s.Damaged())
+		dst := memstore.New()
+		_, err := ballast.Copy(t.Context(), dst, s, nil)
+		told("Copy", err)
+		if last, err := dst.LastIndex(); last != 0 || err != nil {
+			t.Errorf("entries up to %d were copied, %v", last, err)
+		}
 		if got := sink.read().Corruptions; got != 1 {
 			t.Errorf("the metrics tell of %d corruptions", got)
 		}

@@ -238,14 +238,7 @@ func (a *alone) Close() error { return errors.Join(a.readStore.Close(), a.lock.C
 // a moment would be seen.
 func openAlone(p place) (move.Source, error) {
 	if p.engine.name != "wal" {
-		src, err := p.open()
-		if err != nil {
-			return nil, err
-		}
-		if damage := src.damage(); damage != nil {
-			return nil, errors.Join(damage, src.Close())
-		}
-		return src.readStore, nil
+		return p.engine.read(p.path)
 	}
 	path := filepath.Join(p.path, "LOCK")
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
