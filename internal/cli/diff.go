@@ -28,7 +28,8 @@ has one group, and that is taken.
 
 With --json it is one object: a and b with store, first_index and last_index; equal; compared, how many
 entries both have; differ with the index, in what, and term, type, data_bytes and data_sha256 of both;
-longer with the store that goes on and from where to where; damaged, what was passed over.
+longer with the store that goes on and from where to where; damaged, what was passed over, and damage for
+which what a store acknowledged last may be missing.
 
 ` + exitHelp
 
@@ -61,7 +62,7 @@ type comparison struct {
 	Compared uint64       `json:"compared"` // entries that both have
 	Differ   *difference  `json:"differ,omitempty"`
 	Longer   *longer      `json:"longer,omitempty"`
-	Damaged  []damageJSON `json:"damaged"` // passed over
+	Damaged  []damageJSON `json:"damaged"` // passed over; without an index, for which the end of a log may be missing
 }
 
 type side struct {
@@ -113,6 +114,11 @@ func runDiff(s streams, nameA, nameB string, group groupFlag, asJSON bool) (err 
 	}
 	defer closing(b, &err)
 	c := &comparison{A: newSide(a), B: newSide(b), Damaged: []damageJSON{}}
+	for _, src := range []*source{a, b} {
+		if damage := src.damageJSON(); damage != nil {
+			c.Damaged = append(c.Damaged, *damage)
+		}
+	}
 	if err := c.compare(s, a, b); err != nil {
 		return err
 	}
@@ -299,6 +305,10 @@ func (c *comparison) write(w io.Writer) error {
 		return err
 	}
 	for _, d := range c.Damaged {
+		if d.Index == 0 {
+			fmt.Fprintf(w, "damaged: %s\n", d.text(""))
+			continue
+		}
 		fmt.Fprintf(w, "damaged, and not compared: %s\n", d.text(fmt.Sprintf("entry %d", d.Index)))
 	}
 	switch d := c.Differ; {

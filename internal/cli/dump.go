@@ -171,7 +171,10 @@ func (d *dumper) run(ctx context.Context, name string) (err error) {
 		r.w = nil
 	}
 	err = src.scan(r, max(first, d.from), min(last, d.to), d.entry, d.damage)
-	return d.end(err)
+	if err = d.end(err); err == nil {
+		err = src.whole()
+	}
+	return err
 }
 
 // flush writes what waits to be written.

@@ -63,6 +63,24 @@ func (s *source) damage() *ballast.CorruptionError {
 	return damage
 }
 
+// whole returns an error when a part of the store may be missing: for a command that shows what there is before it ends with that.
+func (s *source) whole() error {
+	if damage := s.damage(); damage != nil {
+		return fmt.Errorf("%w; `ballast verify %s` tells what that means", damage, s)
+	}
+	return nil
+}
+
+// damageJSON is damage for scripts; nil for none.
+func (s *source) damageJSON() *damageJSON {
+	damage := s.damage()
+	if damage == nil {
+		return nil
+	}
+	out := newDamageJSON(damage)
+	return &out
+}
+
 // checkWritable returns why a store cannot be changed. It is asked before: an engine would make a new one where there is none.
 func (p place) checkWritable() error {
 	if p.engine.open == nil {
