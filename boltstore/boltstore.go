@@ -376,6 +376,9 @@ func createBuckets(tx *bbolt.Tx) error {
 // load sets the bounds of the log and the commit index.
 func (s *Store) load(tx *bbolt.Tx) error {
 	first, last, err := s.bounds(tx)
+	if err == nil {
+		err = s.checkEnds(tx)
+	}
 	if err != nil {
 		return err
 	}
@@ -409,6 +412,22 @@ func (s *Store) bounds(tx *bbolt.Tx) (first, last uint64, err error) {
 		last, err = s.index(k)
 	}
 	return first, last, err
+}
+
+// checkEnds returns an error when the first or the last key is damaged, and others would seem not to be in the log. It is for a transaction that
+// has not deleted anything: bbolt's cursor does not always come back from a page that is empty.
+func (s *Store) checkEnds(tx *bbolt.Tx) error {
+	logs := tx.Bucket(logsBucket)
+	if logs == nil {
+		return nil
+	}
+	c := logs.Cursor()
+	if first, err := s.seek(c, 1); err != nil || first == 0 {
+		return err
+	}
+	last, _ := c.Last()
+	before, _ := c.Prev()
+	return s.ascending(before, last)
 }
 
 // index reads a key of the log's bucket.

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/hashicorp/raft"
 	"github.com/spf13/cobra"
-
-	"github.com/raft-ballast/ballast"
 )
 
 const diffLong = `Compares the logs of two peers, or of one before and after it was moved to another engine, and shows
@@ -151,7 +148,7 @@ func (c *comparison) compare(s streams, a, b *source) (err error) {
 	from, to := max(c.A.FirstIndex, c.B.FirstIndex), min(c.A.LastIndex, c.B.LastIndex)
 	r := newReading(s, from, to)
 	defer r.finish()
-	p := pair{a: a.cursor(from, to), b: b.cursor(from, to)}
+	p := pair{a: a.cursor(from, to), b: b.cursor(from, to), lost: make(map[*cursor][]indexRange)}
 	for {
 		switch done, err := p.step(); {
 		case err != nil:
@@ -171,9 +168,7 @@ func (c *comparison) compare(s streams, a, b *source) (err error) {
 // finish notes what is known when all is compared.
 func (c *comparison) finish(p *pair) {
 	c.Compared = p.compared
-	for _, e := range p.damaged {
-		c.Damaged = append(c.Damaged, newDamageJSON(e))
-	}
+	c.Damaged = append(c.Damaged, p.damaged...)
 	switch a, b := c.A.LastIndex, c.B.LastIndex; {
 	case a > b:
 		c.Longer = &longer{c.A.Store, indexRange{max(b+1, c.A.FirstIndex), a}}
@@ -185,13 +180,13 @@ func (c *comparison) finish(p *pair) {
 
 // pair goes through two logs side by side.
 type pair struct {
-	a, b       *cursor
-	inA, inB   *raft.Log // the next ones; nil at the end
-	readA      bool      // inA is up to date
-	readB      bool
-	compared   uint64
-	damaged    []*ballast.CorruptionError
-	unreadable map[uint64]bool // in one of them, not to be compared
+	a, b     *cursor
+	inA, inB *raft.Log // the next ones; nil at the end
+	readA    bool      // inA is up to date
+	readB    bool
+	compared uint64
+	damaged  []damageJSON
+	lost     map[*cursor][]indexRange // what is damaged in each, not to be compared
 }
 
 // step reads the next entry of both, or of the one that is behind. It reports true at the end of both.
@@ -214,16 +209,11 @@ func (p *pair) step() (done bool, err error) {
 func (p *pair) next(c *cursor) (*raft.Log, error) {
 	for {
 		log, err := c.step()
-		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		damage, corrupt := damageOf(err)
 		switch {
-		case corrupt && damage.Index == 0:
-			return nil, damage // which entries follow nobody knows
 		case corrupt:
 			p.damaged = append(p.damaged, damage)
-			if p.unreadable == nil {
-				p.unreadable = make(map[uint64]bool)
-			}
-			p.unreadable[damage.Index] = true
+			p.lost[c] = addRange(p.lost[c], damage.entries())
 		case err == io.EOF:
 			return nil, nil
 		default:
@@ -258,7 +248,7 @@ func (p *pair) differ() *difference {
 	switch {
 	case inA != nil && inB != nil:
 		p.compared++
-	case p.unreadable[index]:
+	case within(p.lost[p.a], index), within(p.lost[p.b], index):
 		return nil
 	}
 	in := differences(inA, inB)
@@ -304,12 +294,16 @@ func (c *comparison) write(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, d := range c.Damaged {
-		if d.Index == 0 {
-			fmt.Fprintf(w, "damaged: %s\n", d.text(""))
-			continue
+	var lines []string
+	for _, run := range damageRuns(c.Damaged) {
+		what := "damaged"
+		if run[0].Index != 0 {
+			what += ", and not compared"
 		}
-		fmt.Fprintf(w, "damaged, and not compared: %s\n", d.text(fmt.Sprintf("entry %d", d.Index)))
+		lines = append(lines, what+": "+run.text())
+	}
+	for _, line := range atMost(maxDamage, lines) {
+		fmt.Fprintln(w, line)
 	}
 	switch d := c.Differ; {
 	case d != nil:

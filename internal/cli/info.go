@@ -150,12 +150,10 @@ func (i *info) read(s streams, src *source) (newest *raft.Log, err error) {
 		}
 		return nil
 	}
-	damaged := func(e *ballast.CorruptionError) error {
-		if e.Index == 0 {
-			return e // nobody knows which entries there are
-		}
-		i.Entries++
-		i.Damaged++
+	damaged := func(d damageJSON) error {
+		n := d.entries().count() // at most, where nobody knows which entries there are
+		i.Entries += n
+		i.Damaged += n
 		return nil
 	}
 	if err := src.scan(newReading(s, i.FirstIndex, i.LastIndex), i.FirstIndex, i.LastIndex, found, damaged); err != nil {

@@ -142,12 +142,9 @@ func (src *source) scanAll(s streams) (*scanned, error) {
 	return out, src.scan(newReading(s, out.first, out.last), out.first, out.last, func(log *raft.Log) error {
 		out.good = addIndex(out.good, log.Index)
 		return nil
-	}, func(e *ballast.CorruptionError) error {
-		out.damaged = append(out.damaged, newDamageJSON(e))
-		if e.Index == 0 {
-			return fmt.Errorf("where the next entry is cannot be read: %w", e)
-		}
-		out.bad = addIndex(out.bad, e.Index)
+	}, func(d damageJSON) error {
+		out.damaged = append(out.damaged, d)
+		out.bad = addRange(out.bad, d.entries())
 		return nil
 	})
 }
@@ -207,7 +204,10 @@ func (v *view) LastIndex() (uint64, error) {
 
 // NextIndex implements ballast.Inspector.
 func (v *view) NextIndex(index uint64) (uint64, error) {
-	next, err := v.readStore.NextIndex(max(index, v.from))
+	if index = max(index, v.from); index > v.to { // what is there may be damaged
+		return 0, nil
+	}
+	next, err := v.readStore.NextIndex(index)
 	if next > v.to {
 		next = 0
 	}
