@@ -213,7 +213,7 @@ func (s *Store) checkPath() error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a file; give another path", ballast.ErrForeign, s.path)
 	case info.Size() == 0 && s.opts.ReadOnly:
-		return fmt.Errorf("%w: %s is empty, so there is nothing to read; open it for writing first", ballast.ErrForeign, s.path)
+		return fmt.Errorf("%w: %s is an empty file, in which nothing was ever stored; check the path", ballast.ErrForeign, s.path)
 	}
 	return nil
 }
@@ -297,10 +297,10 @@ func (s *Store) invalid(cause error) error {
 		return fmt.Errorf("boltstore: %w", err)
 	}
 	n, _ := f.ReadAt(head[:], 0)
+	known := hasMagic(f)
 	_ = f.Close()
-	magic := head[boltMagicOffset:]
 	switch {
-	case binary.LittleEndian.Uint32(magic) == boltMagic, binary.BigEndian.Uint32(magic) == boltMagic:
+	case known:
 		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: fmt.Errorf("no valid meta page: %w", cause)}
 	case n > 0 && bytes.Count(head[:n], []byte{0}) == n:
 		return &ballast.CorruptionError{Path: s.path, Offset: 0,

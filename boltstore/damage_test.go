@@ -337,7 +337,7 @@ func TestNotOurs(t *testing.T) {
 		"later version":         {newer, nil, ballast.ErrUnknownVersion, "not known"},
 		"missing folder":        {filepath.Join(dir, "no", "raft.db"), nil, os.ErrNotExist, "create the folder first"},
 		"read-only and missing": {filepath.Join(dir, "no.db"), &boltstore.Options{ReadOnly: true}, os.ErrNotExist, "no.db"},
-		"read-only and empty":   {file("empty.db", ""), &boltstore.Options{ReadOnly: true}, ballast.ErrForeign, "nothing to read"},
+		"read-only and empty":   {file("empty.db", ""), &boltstore.Options{ReadOnly: true}, ballast.ErrForeign, "nothing was ever stored; check the path"},
 		"bad limit":             {filepath.Join(dir, "new.db"), &boltstore.Options{MaxEntryBytes: -1}, nil, "MaxEntryBytes"},
 	}
 	for name, c := range cases {

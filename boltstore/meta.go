@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"os"
 
 	"go.etcd.io/bbolt"
 
@@ -52,6 +53,18 @@ func (s *Store) checkMeta(tx *bbolt.Tx) error {
 		}
 	}
 	return nil
+}
+
+// hasMagic reports whether one of the two pages has bbolt's magic, in any order of bytes and with any size of pages.
+func hasMagic(f *os.File) bool {
+	for _, page := range [...]int64{0, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
+		var magic [4]byte
+		_, err := f.ReadAt(magic[:], page+boltMagicOffset)
+		if err == nil && (binary.LittleEndian.Uint32(magic[:]) == boltMagic || binary.BigEndian.Uint32(magic[:]) == boltMagic) {
+			return true
+		}
+	}
+	return false
 }
 
 // validMeta is what bbolt asks for.

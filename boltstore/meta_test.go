@@ -152,6 +152,20 @@ func TestDamagedMetaOfAll(t *testing.T) {
 	}
 }
 
+// Of both pages something is damaged, and of one the magic: it is still a bbolt file.
+func TestBothMetasDamaged(t *testing.T) {
+	for _, offsets := range [][2]int64{{16, page + metaTx}, {metaTx, page + 16}} {
+		path := filepath.Join(t.TempDir(), "raft.db")
+		write(t, path, 1)
+		for _, offset := range offsets {
+			overwrite(t, path, offset, flip)
+		}
+		if _, err := boltstore.Open(path, nil); !errors.Is(err, ballast.ErrCorrupt) {
+			t.Errorf("%v: Open returned %v", offsets, err)
+		}
+	}
+}
+
 // A compacted file has everything in each of the two pages' transactions.
 func TestCompactedMeta(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -91,10 +91,22 @@ func (p place) checkWritable() error {
 		return fmt.Errorf("there is no store: %w; check the path", err)
 	}
 	kind, err := kindAt(p.path, info)
-	if err == nil && kind != p.engine.name {
-		err = fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
+	switch {
+	case err != nil || kind == p.engine.name:
+		return err
+	case kind != "":
+		at := p.path
+		if kind == "raftwal" && !info.IsDir() {
+			at = filepath.Dir(at)
+		}
+		return fmt.Errorf("%s is no store of the engine %s, but one of %s; give %s:%s", p.path, p.engine.name, kind, kind, at)
 	}
-	return err
+	if src, err := p.open(); err != nil { // which says whether it is damaged, or something else, and makes nothing
+		return err
+	} else if err := src.Close(); err != nil {
+		return err
+	}
+	return fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
 }
 
 // openForWriting opens a store that is there.
