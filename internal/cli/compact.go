@@ -22,6 +22,8 @@ same before and after, also when this ends in the middle.
           newest one. A wal gives deleted entries back by itself, a whole segment at a time; which
           entries keep which segment is told. The log reserves space again when it is opened
 
+A bolt or badger store with damage that this would hide, or make worse, is refused with exit status 2.
+
 To have a log take less for good, let raft take snapshots more often and keep fewer entries behind
 them, or give a wal smaller segments. A directory of raft-wal is only read here.
 

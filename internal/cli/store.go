@@ -109,9 +109,12 @@ func (p place) checkWritable() error {
 	return fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
 }
 
-// openForWriting opens a store that is there.
-func (p place) openForWriting() (*source, error) {
+// openForWriting opens a store that is there, and nothing that would lose by it.
+func (p place) openForWriting(s streams) (*source, error) {
 	if err := p.checkWritable(); err != nil {
+		return nil, err
+	}
+	if err := p.checkReadable(s); err != nil {
 		return nil, err
 	}
 	if p.engine.name == defaultEngine {
@@ -130,6 +133,28 @@ func (p place) openForWriting() (*source, error) {
 		return nil, errors.Join(fmt.Errorf("%s was not changed, because a write would hide what is missing: %w; `ballast repair %s` says what can be kept", p, damage, p), src.Close())
 	}
 	return src, nil
+}
+
+// checkReadable reads all of a badger directory. Badger, when it opens one for writing, cuts the newest value log file off at the first entry that
+// it cannot read, and good ones behind it are lost.
+func (p place) checkReadable(s streams) (err error) {
+	if p.engine.name != "badger" {
+		return nil
+	}
+	src, err := p.open()
+	if errors.Is(err, ballast.ErrCorrupt) {
+		return err
+	}
+	if err != nil {
+		return nil // it was not closed cleanly, and such an end is a crash's; or opening it for writing says the same
+	}
+	defer closing(src, &err)
+	found, err := src.scanAll(s)
+	if err == nil && len(found.damaged) > 0 {
+		err = fmt.Errorf("%s was not changed, because badger would drop what is behind the damage: %w: %s; `ballast repair %s` says what can be kept",
+			p, ballast.ErrCorrupt, found.damaged[0].line(), p)
+	}
+	return err
 }
 
 // findStore finds out what a name on the command line means.
