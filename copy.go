@@ -52,11 +52,18 @@ type CopyProgress struct {
 // An index that src does not have is a gap. When src is an [Inspector], or monotonic, and so knows what it
 // has, an entry that GetLog does not find is an error; so is one that comes back with another index.
 //
+// A source that says, as a [DamageReporter], that a part of it may be missing is refused with what it says: a copy would not show that any more.
+//
 // The stable state comes last, after every entry is durable. A Copy that returned an error, ctx's
 // among them, has left a part of the log in dst: start again with a new one.
 func Copy(ctx context.Context, dst Store, src Source, opts *CopyOptions) (CopyProgress, error) {
 	if opts == nil {
 		opts = &CopyOptions{}
+	}
+	if r, ok := src.(DamageReporter); ok {
+		if err := r.Damaged(); err != nil {
+			return CopyProgress{}, fmt.Errorf("copy: source: %w; `ballast repair` says what can be kept of it", err)
+		}
 	}
 	last, err := dst.LastIndex()
 	if err != nil {

@@ -441,6 +441,13 @@ type bounds struct {
 func (b bounds) FirstIndex() (uint64, error) { return b.first, nil }
 func (b bounds) LastIndex() (uint64, error)  { return b.last, nil }
 
+// suspect opens, and says that it has lost something.
+type suspect struct{ ballast.Store }
+
+func (suspect) Damaged() error {
+	return &ballast.CorruptionError{Path: "the file", Offset: -1, Err: errors.New("the last vote may be missing")}
+}
+
 // What a source cannot mean is an error, never a copy with something missing.
 func TestCopyFromAStoreThatContradictsItself(t *testing.T) {
 	vanished := func(t *testing.T) *faulty {
@@ -464,6 +471,9 @@ func TestCopyFromAStoreThatContradictsItself(t *testing.T) {
 		{"an entry with the index of another", func(t *testing.T) ballast.Source {
 			return mislabelled{hidden{source(t, 0, upTo(1, 9))}}
 		}, "damaged entry 5 in the source: it comes back as entry 6", ballast.ErrCorrupt},
+		{"a store that knows that something is missing", func(t *testing.T) ballast.Source {
+			return suspect{source(t, 0, upTo(1, 9))}
+		}, "copy: source: ballast: damaged in the file: the last vote may be missing; `ballast repair`", ballast.ErrCorrupt},
 		{"NextIndex goes back", func(t *testing.T) ballast.Source {
 			return &faulty{Store: source(t, 0, upTo(1, 9)), lie: map[uint64]uint64{6: 3}}
 		}, "NextIndex says 3", nil},

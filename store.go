@@ -92,3 +92,10 @@ type Inspector interface {
 	// StableKeys returns the keys of the stable state in ascending order. They are the caller's.
 	StableKeys() ([][]byte, error)
 }
+
+// DamageReporter is a store that opens although it is damaged, where what is missing cannot be seen any more: boltstore's is one.
+type DamageReporter interface {
+	// Damaged returns a [*CorruptionError] when what was acknowledged last, entries or stable values, may be missing, nil when there is no
+	// sign of that. It is what was found when the store was opened.
+	Damaged() error
+}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/raft-ballast/ballast"
 )
 
@@ -41,6 +43,39 @@ func TestCompact(t *testing.T) {
 		t.Errorf("the term is %d, %v", term, err)
 	}
 	mustStore(t, s, entries(101, 104, "entry", 200<<10))
+	mustClose(t, s)
+}
+
+// A damaged entry and the good ones behind it stay as they are: badger would cut the value log off there.
+func TestCompactOfADamagedEntry(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/raft-badger-default")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "000001.vlog")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[100000] ^= 0xff
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Compact(t.Context(), dir, nil); !errors.Is(err, ballast.ErrCorrupt) {
+		t.Errorf("Compact: %v", err)
+	}
+	s := mustOpen(t, dir, &Options{ReadOnly: true})
+	damaged := 0
+	for index := uint64(21); index <= 290; index++ {
+		if err := s.GetLog(index, &raft.Log{}); errors.Is(err, ballast.ErrCorrupt) {
+			damaged++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if damaged != 1 {
+		t.Errorf("%d entries are damaged", damaged)
+	}
 	mustClose(t, s)
 }
 

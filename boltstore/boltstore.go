@@ -18,6 +18,10 @@
 // [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is, and one in a page's count of
 // overflow pages may make bbolt take all memory. Take badgerstore where that matters.
 //
+// The file begins with two pages that transactions write in turns. Where the newer one is damaged bbolt goes on with the other one, without
+// the last transaction: an entry, a term or a vote. Open does so too, as raft-boltdb, and tells it with [Store.Damaged] and in
+// the metrics as a corruption; the first write hides it from all who open the file later. Compact, ballast.Copy, and with it package migrate, refuse such a file.
+//
 // A DeleteRange of very many entries runs in transactions of at most 16,384 entries: from the top down when it
 // cuts the log's end off, from the bottom up otherwise, so that a crash in the middle leaves a log without a
 // hole, and the commit index is lowered with the entries.
@@ -42,6 +46,7 @@
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
 //	compact.go     writing the file anew
+//	meta.go        the two pages that the file begins with
 //	observe.go     what metrics and the watch over stalls are told
 package boltstore
 
@@ -133,8 +138,9 @@ type Store struct {
 	path     string
 	opts     Options
 	db       *bbolt.DB
-	file     *os.File    // bbolt's own, to let go of the lock when bbolt cannot
-	opened   os.FileInfo // which file that is
+	file     *os.File                 // bbolt's own, to let go of the lock when bbolt cannot
+	opened   os.FileInfo              // which file that is
+	damaged  *ballast.CorruptionError // what was seen when it was opened, and kept nobody from opening it; nil for nothing
 	gate     engine.Gate
 	staged   engine.CommitStage
 	overlay  engine.Overlay // stable values of a read-only store
@@ -158,7 +164,7 @@ type Store struct {
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
 // [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration or a repair has not finished; [ballast.ErrUnknownVersion] for a later version of
-// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error.
+// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error. Ask [Store.Damaged] for damage with which it opens.
 func Open(path string, opts *Options) (*Store, error) {
 	s := &Store{path: path}
 	if opts != nil {
@@ -207,7 +213,7 @@ func (s *Store) checkPath() error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a file; give another path", ballast.ErrForeign, s.path)
 	case info.Size() == 0 && s.opts.ReadOnly:
-		return fmt.Errorf("%w: %s is empty, so there is nothing to read; open it for writing first", ballast.ErrForeign, s.path)
+		return fmt.Errorf("%w: %s is an empty file, in which nothing was ever stored; check the path", ballast.ErrForeign, s.path)
 	case info.Size() == 0:
 		return engine.CheckPlaced(s.path)
 	}
@@ -287,12 +293,6 @@ func (s *Store) openError(err error) error {
 	return fmt.Errorf("boltstore: opening %s: %w", s.path, err)
 }
 
-// boltMagic stands at offset 16 of a bbolt file in the order of the machine that wrote it.
-const (
-	boltMagic       = 0xED0CDAED
-	boltMagicOffset = 16
-)
-
 // invalid tells a damaged bbolt file from one that is none.
 func (s *Store) invalid(cause error) error {
 	var head [4096]byte
@@ -301,10 +301,10 @@ func (s *Store) invalid(cause error) error {
 		return fmt.Errorf("boltstore: %w", err)
 	}
 	n, _ := f.ReadAt(head[:], 0)
+	known := hasMagic(f)
 	_ = f.Close()
-	magic := head[boltMagicOffset:]
 	switch {
-	case binary.LittleEndian.Uint32(magic) == boltMagic, binary.BigEndian.Uint32(magic) == boltMagic:
+	case known:
 		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: fmt.Errorf("no valid meta page: %w", cause)}
 	case n > 0 && bytes.Count(head[:n], []byte{0}) == n:
 		return &ballast.CorruptionError{Path: s.path, Offset: 0,
@@ -364,7 +364,7 @@ func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
 				ballast.ErrForeign, s.path, name, logsBucket, confBucket)
 		}
 	}
-	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, nil
+	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, s.checkMeta(tx)
 }
 
 // createBuckets creates raft-boltdb's buckets. The one of Ballast comes with the first commit index.
@@ -380,6 +380,9 @@ func createBuckets(tx *bbolt.Tx) error {
 // load sets the bounds of the log and the commit index.
 func (s *Store) load(tx *bbolt.Tx) error {
 	first, last, err := s.bounds(tx)
+	if err == nil {
+		err = s.checkEnds(tx)
+	}
 	if err != nil {
 		return err
 	}
@@ -413,6 +416,22 @@ func (s *Store) bounds(tx *bbolt.Tx) (first, last uint64, err error) {
 		last, err = s.index(k)
 	}
 	return first, last, err
+}
+
+// checkEnds returns an error when the first or the last key is damaged, and others would seem not to be in the log. It is for a transaction that
+// has not deleted anything: bbolt's cursor does not always come back from a page that is empty.
+func (s *Store) checkEnds(tx *bbolt.Tx) error {
+	logs := tx.Bucket(logsBucket)
+	if logs == nil {
+		return nil
+	}
+	c := logs.Cursor()
+	if first, err := s.seek(c, 1); err != nil || first == 0 {
+		return err
+	}
+	last, _ := c.Last()
+	before, _ := c.Prev()
+	return s.ascending(before, last)
 }
 
 // index reads a key of the log's bucket.

@@ -31,7 +31,7 @@ const (
 // and has the owner and the mode of the old one. After an error, and after a crash at any moment, the old or the new file is there, whole; a
 // file with the suffix .compact or .compact-old that a crash has left is replaced the next time. A link is followed.
 //
-// Errors: those of [Open]; fs.ErrNotExist where there is no file; ctx's; ballast.ErrNoSpace. It is not for windows, where an open file cannot
+// Errors: those of [Open]; what [Store.Damaged] returns, because the new file would not show it; fs.ErrNotExist where there is no file; ctx's; ballast.ErrNoSpace. It is not for windows, where an open file cannot
 // be replaced, and which therefore would let another opener in between.
 func Compact(ctx context.Context, path string) error {
 	if runtime.GOOS == "windows" {
@@ -50,6 +50,9 @@ func Compact(ctx context.Context, path string) error {
 
 // compact makes the new file and gives it the name of the old one.
 func (s *Store) compact(ctx context.Context) error {
+	if s.damaged != nil {
+		return fmt.Errorf("boltstore: it is not written anew, because that would hide what is missing: %w", s.damaged)
+	}
 	tmp := s.path + compactSuffix
 	if err := errors.Join(removed(tmp), removed(s.path+replacedSuffix)); err != nil {
 		return fmt.Errorf("boltstore: removing what an earlier attempt has left: %w", err)
@@ -111,6 +114,10 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 	// bbolt has no way to end a copy early but this one: closing waits for the transaction that is open, and the copy cannot begin the next one.
 	stop := context.AfterFunc(ctx, func() { _ = dst.Close() })
 	err = s.guard(func() error { return bbolt.Compact(dst, s.db, compactTx) })
+	if err == nil {
+		// A second page that says all of it is there: in a small file the other one is that of an empty one.
+		err = dst.Update(func(*bbolt.Tx) error { return nil })
+	}
 	if !stop() {
 		err = ctx.Err()
 	}

@@ -112,6 +112,67 @@ func TestDamagedKeyInLog(t *testing.T) {
 	}
 }
 
+// A bit of a key flips: its entry and those that it hides are told as damaged, and never taken for a gap or for the end of the log.
+func TestFlippedKeys(t *testing.T) {
+	const first, last = 21, 120
+	path := filepath.Join(t.TempDir(), "raft.db")
+	write(t, path, last)
+	s := open(t, path, nil)
+	if err := errors.Join(s.DeleteRange(1, first-1), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := filepath.Join(t.TempDir(), "flipped.db")
+	for _, index := range []uint64{first, first + 1, 49, 50, 51, 100, last} { // of the first, a middle and the last page
+		k := binary.BigEndian.AppendUint64(nil, index)
+		inLeaf := append(append([]byte{}, k...), encodedEntry...)
+		if !strings.Contains(string(whole), string(inLeaf)) {
+			t.Fatalf("entry %d is not found in the file", index)
+		}
+		for _, bit := range []int{0, 40, 56, 57, 59, 61, 62, 63} {
+			other := append([]byte{}, inLeaf...)
+			other[bit/8] ^= 0x80 >> (bit % 8)
+			if err := os.WriteFile(flipped, []byte(strings.ReplaceAll(string(whole), string(inLeaf), string(other))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := walk(flipped); err == nil {
+				t.Errorf("entry %d, bit %d: %d entries are read, and no damage", index, bit, n)
+			} else if !errors.Is(err, ballast.ErrCorrupt) {
+				t.Errorf("entry %d, bit %d: %v", index, bit, err)
+			}
+		}
+	}
+	if n, err := walk(path); n != last-first+1 || err != nil {
+		t.Errorf("of the whole file %d entries are read, %v", n, err)
+	}
+}
+
+// encodedEntry is what each entry in a leaf begins with behind its key.
+var encodedEntry = []byte{0x86}
+
+// walk reads all entries of a file, and ends with what is damaged.
+func walk(path string) (n int, err error) {
+	s, err := boltstore.Open(path, &boltstore.Options{ReadOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	first, _ := s.FirstIndex()
+	for index := first; ; n++ {
+		var log raft.Log
+		if index, err = s.NextIndex(index); index == 0 || err != nil {
+			return n, err
+		}
+		if err := s.GetLog(index, &log); err != nil {
+			return n, err
+		}
+		index++
+	}
+}
+
 func TestDamagedCommitIndex(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
 	s := open(t, path, nil)
@@ -276,7 +337,7 @@ func TestNotOurs(t *testing.T) {
 		"later version":         {newer, nil, ballast.ErrUnknownVersion, "not known"},
 		"missing folder":        {filepath.Join(dir, "no", "raft.db"), nil, os.ErrNotExist, "create the folder first"},
 		"read-only and missing": {filepath.Join(dir, "no.db"), &boltstore.Options{ReadOnly: true}, os.ErrNotExist, "no.db"},
-		"read-only and empty":   {file("empty.db", ""), &boltstore.Options{ReadOnly: true}, ballast.ErrForeign, "nothing to read"},
+		"read-only and empty":   {file("empty.db", ""), &boltstore.Options{ReadOnly: true}, ballast.ErrForeign, "nothing was ever stored; check the path"},
 		"bad limit":             {filepath.Join(dir, "new.db"), &boltstore.Options{MaxEntryBytes: -1}, nil, "MaxEntryBytes"},
 	}
 	for name, c := range cases {

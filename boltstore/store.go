@@ -1,7 +1,9 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +18,8 @@ var (
 	_ ballast.Store      = (*Store)(nil)
 	_ ballast.Inspector  = (*Store)(nil)
 	_ ballast.KeyDeleter = (*Store)(nil)
+
+	_ ballast.DamageReporter = (*Store)(nil)
 )
 
 const (
@@ -362,14 +366,50 @@ func (s *Store) NextIndex(index uint64) (next uint64, err error) {
 		if w.logs == nil {
 			return nil
 		}
-		k, _ := w.logs.Seek(key(max(index, 1)))
-		if k == nil {
-			return nil
-		}
-		next, err = s.index(k)
+		next, err = s.seek(w.logs, max(index, 1))
 		return err
 	})
 	return next, err
+}
+
+var errOrder = errors.New("the keys are not in their order, so others cannot be found")
+
+// seek returns the lowest index that is at least the one that is given, 0 for none. Where that one is not there the keys around it have to say so
+// too: one that is damaged hides others, and they would be taken for a gap.
+func (s *Store) seek(c *bbolt.Cursor, index uint64) (next uint64, err error) {
+	k, _ := c.Seek(key(index))
+	if k == nil {
+		if k, _ = c.First(); k != nil { // Last does not return where all pages are empty
+			k, _ = c.Last()
+		}
+		return 0, s.ascending(k, key(index))
+	}
+	if next, err = s.index(k); err != nil || next == index {
+		return next, err
+	}
+	behind, _ := c.Next()
+	_, _ = c.Seek(key(index))
+	before, _ := c.Prev()
+	first, _ := c.Prev()
+	return next, s.ascending(first, before, key(index), k, behind)
+}
+
+// ascending returns an error unless each key comes before the next one. nil is for none.
+func (s *Store) ascending(keys ...[]byte) error {
+	var before []byte
+	for _, k := range keys {
+		if k == nil {
+			continue
+		}
+		if _, err := s.index(k); err != nil {
+			return err
+		}
+		if before != nil && bytes.Compare(before, k) >= 0 {
+			return &ballast.CorruptionError{Path: s.path, Offset: -1, Err: errOrder}
+		}
+		before = k
+	}
+	return nil
 }
 
 // StableKeys implements [ballast.Inspector].

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,23 @@ func TestOpenGroups(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An old store of which a part may be missing keeps its name, and its group is not there.
+func TestOpenGroupsOfADamagedStore(t *testing.T) {
+	dir := t.TempDir()
+	want := map[uint64]*oracle.Model{3: fill(t, filepath.Join(dir, "3.db"))}
+	fill(t, filepath.Join(dir, "5.db"))
+	damageMeta(t, filepath.Join(dir, "5.db"))
+	if _, err := openGroups(dir); !errors.Is(err, ballast.ErrCorrupt) || !strings.Contains(err.Error(), "raft group 5") {
+		t.Errorf("OpenGroups: %v", err)
+	}
+	if got := names(t, dir); got != "3.db.migrated 5.db wal" {
+		t.Errorf("there is %s", got)
+	}
+	gs, err := wal.OpenGroups(filepath.Join(dir, "wal"), nil)
+	must(t, err)
+	checkGroups(t, gs, want)
 }
 
 // TestGroupsKilled kills a process in the middle of a migration of two groups, and those that go on with it, until one comes to its end.

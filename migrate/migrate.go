@@ -140,7 +140,7 @@ var errNoOld = errors.New("migrate: the old store has no path or no function tha
 //
 // Errors are those of wal.Open and of opening the old store, and: one that matches [ballast.ErrLocked] when the old store is in use, or
 // another process migrates it or waits for it; [ErrTwoStores] and [ErrSourceGone]; [ballast.ErrNoSpace] when there is no room for the copy;
-// [ballast.ErrCorrupt] when an entry of the old store cannot be read; [ballast.ErrEntryTooLarge] for one above MaxEntryBytes;
+// [ballast.ErrCorrupt] when an entry of the old store cannot be read, or when it says, as a [ballast.DamageReporter], that something may be missing; [ballast.ErrEntryTooLarge] for one above MaxEntryBytes;
 // [ballast.ErrForeign] when dir holds something else; [ballast.ErrCopyDiffers] when the copy does not read as what was
 // written, or a peer has run on the old store since. After each of them the old store is where it was. Open may be called again.
 func Open(ctx context.Context, dir string, old Old, opts *Options) (*wal.Store, error) {

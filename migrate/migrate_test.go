@@ -215,6 +215,10 @@ func TestOpenRefused(t *testing.T) {
 			data[at-1] = 0xc1
 			return errors.Join(err, os.WriteFile(path, data, 0o600))
 		}, "wal", ballast.ErrCorrupt, ""},
+		{"what was acknowledged last may be missing", func(t *testing.T, dir string) error {
+			damageMeta(t, filepath.Join(dir, "raft.db"))
+			return nil
+		}, "wal", ballast.ErrCorrupt, "may be missing; `ballast repair` says what can be kept of it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -264,6 +268,15 @@ func TestOpenRefused(t *testing.T) {
 	if _, err := migrate.Open(t.Context(), t.TempDir(), migrate.Old{}, nil); err == nil {
 		t.Error("without an old store")
 	}
+}
+
+// damageMeta damages one of the two pages of a bbolt file that say which transaction is the last.
+func damageMeta(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	data[os.Getpagesize()+64] ^= 0xff
+	must(t, os.WriteFile(path, data, 0o600))
 }
 
 // A context that ends leaves the old store, and nothing else.

@@ -27,6 +27,7 @@
 //	find.go      what kind of store there is at a path
 //	boltmeta.go  the first pages of a bbolt file
 //	cursor.go    going through the entries of a store
+//	damage.go    what is damaged, as JSON and as text
 //	reading.go   the progress of that, on a terminal
 //	entry.go     an entry as JSON and as text
 //	data.go      what the data of a command looks like

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/raft-ballast/ballast"
 )
 
 const compactLong = `Gives space of a store back to the disk. Nobody may have it open: stop the peer first. The store is the
@@ -19,6 +21,8 @@ same before and after, also when this ends in the middle.
   wal     what is reserved for writes to come: the segment that is prepared, and the zeros ahead in the
           newest one. A wal gives deleted entries back by itself, a whole segment at a time; which
           entries keep which segment is told. The log reserves space again when it is opened
+
+A bolt or badger store with damage that this would hide, or make worse, is refused with exit status 2.
 
 To have a log take less for good, let raft take snapshots more often and keep fewer entries behind
 them, or give a wal smaller segments. A directory of raft-wal is only read here.
@@ -82,6 +86,9 @@ func runCompact(ctx context.Context, s streams, name string, asJSON bool) error 
 	done := working(s, "compacting "+c.Store)
 	err = errors.Join(at.engine.compact(ctx, at.path), keepOwner(at.path))
 	done()
+	if errors.Is(err, ballast.ErrCorrupt) {
+		return fmt.Errorf("%w; `ballast verify %s` tells all that is damaged", err, at)
+	}
 	if err != nil {
 		return interrupted(ctx, err, at.String()+" holds what it held")
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/memstore"
 )
 
@@ -38,8 +37,8 @@ func TestBrokenDisk(t *testing.T) {
 		err = src.scan(newReading(streams{}, 1, 3*maxUnread), 1, 3*maxUnread, func(log *raft.Log) error {
 			found = append(found, log.Index)
 			return nil
-		}, func(e *ballast.CorruptionError) error {
-			told = append(told, e.Index)
+		}, func(d damageJSON) error {
+			told = append(told, d.Index)
 			return nil
 		})
 		return found, told, err

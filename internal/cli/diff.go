@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/hashicorp/raft"
 	"github.com/spf13/cobra"
-
-	"github.com/raft-ballast/ballast"
 )
 
 const diffLong = `Compares the logs of two peers, or of one before and after it was moved to another engine, and shows
@@ -29,7 +26,8 @@ has one group, and that is taken.
 With --json it is one object: a and b with store, first_index and last_index; equal; compared, how many
 entries both have; differ with the index, in what, and term, type, data_bytes and data_sha256 of both;
 gaps with the store that has no entries which the other one has, and from where to where; longer with
-the store that goes on and from where to where; damaged, what was passed over.
+the store that goes on and from where to where; damaged, what was passed over, and damage for which what
+a store acknowledged last may be missing.
 
 ` + exitHelp
 
@@ -68,7 +66,7 @@ type comparison struct {
 	Differ   *difference  `json:"differ,omitempty"`
 	Gaps     []sideRange  `json:"gaps"` // between entries; the store is the one that has none there
 	Longer   *sideRange   `json:"longer,omitempty"`
-	Damaged  []damageJSON `json:"damaged"` // passed over
+	Damaged  []damageJSON `json:"damaged"` // passed over; without an index, for which the end of a log may be missing
 
 	atFront *sideRange // that only one has, where that is a difference
 }
@@ -122,6 +120,11 @@ func runDiff(s streams, nameA, nameB string, f diffFlags) (err error) {
 	}
 	defer closing(b, &err)
 	c := &comparison{A: newSide(a), B: newSide(b), Gaps: []sideRange{}, Damaged: []damageJSON{}}
+	for _, src := range []*source{a, b} {
+		if damage := src.damageJSON(); damage != nil {
+			c.Damaged = append(c.Damaged, *damage)
+		}
+	}
 	if err := c.compare(s, a, b); err != nil {
 		return err
 	}
@@ -159,7 +162,7 @@ func (c *comparison) compare(s streams, a, b *source) (err error) {
 	from, to := max(c.A.FirstIndex, c.B.FirstIndex), min(c.A.LastIndex, c.B.LastIndex)
 	r := newReading(s, from, to)
 	defer r.finish()
-	p := pair{a: a.cursor(from, to), b: b.cursor(from, to)}
+	p := pair{a: a.cursor(from, to), b: b.cursor(from, to), lost: make(map[*cursor][]indexRange)}
 	for {
 		switch done, err := p.step(); {
 		case err != nil:
@@ -179,9 +182,7 @@ func (c *comparison) compare(s streams, a, b *source) (err error) {
 // finish notes what is known when all is compared.
 func (c *comparison) finish(p *pair) {
 	c.Compared = p.compared
-	for _, e := range p.damaged {
-		c.Damaged = append(c.Damaged, newDamageJSON(e))
-	}
+	c.Damaged = append(c.Damaged, p.damaged...)
 	for _, r := range p.notA {
 		c.Gaps = append(c.Gaps, sideRange{c.A.Store, r})
 	}
@@ -221,9 +222,9 @@ type pair struct {
 	readA      bool      // inA is up to date
 	readB      bool
 	compared   uint64
-	damaged    []*ballast.CorruptionError
-	unreadable map[uint64]bool // in one of them, not to be compared
-	notA, notB []indexRange    // that only the other one has
+	damaged    []damageJSON
+	lost       map[*cursor][]indexRange // what is damaged in each, not to be compared
+	notA, notB []indexRange             // that only the other one has
 }
 
 // step reads the next entry of both, or of the one that is behind. It reports true at the end of both.
@@ -246,16 +247,11 @@ func (p *pair) step() (done bool, err error) {
 func (p *pair) next(c *cursor) (*raft.Log, error) {
 	for {
 		log, err := c.step()
-		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		damage, corrupt := damageOf(err)
 		switch {
-		case corrupt && damage.Index == 0:
-			return nil, damage // which entries follow nobody knows
 		case corrupt:
 			p.damaged = append(p.damaged, damage)
-			if p.unreadable == nil {
-				p.unreadable = make(map[uint64]bool)
-			}
-			p.unreadable[damage.Index] = true
+			p.lost[c] = addRange(p.lost[c], damage.entries())
 		case err == io.EOF:
 			return nil, nil
 		default:
@@ -288,7 +284,8 @@ func (p *pair) differ() *difference {
 		inB, p.readB = p.inB, false
 	}
 	switch {
-	case p.unreadable[index]:
+	case inA != nil && inB != nil:
+	case within(p.lost[p.a], index), within(p.lost[p.b], index):
 		return nil
 	case inA == nil:
 		p.notA = addIndex(p.notA, index)
@@ -335,8 +332,16 @@ func (c *comparison) write(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, d := range c.Damaged {
-		fmt.Fprintf(w, "damaged, and not compared: %s\n", d.text(fmt.Sprintf("entry %d", d.Index)))
+	var lines []string
+	for _, run := range damageRuns(c.Damaged) {
+		what := "damaged"
+		if run[0].Index != 0 {
+			what += ", and not compared"
+		}
+		lines = append(lines, what+": "+run.text())
+	}
+	for _, line := range atMost(maxDamage, lines) {
+		fmt.Fprintln(w, line)
 	}
 	switch d := c.Differ; {
 	case d != nil:

@@ -15,8 +15,6 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/spf13/cobra"
-
-	"github.com/raft-ballast/ballast"
 )
 
 const dumpLong = `Shows the entries of a log, in the order of their indexes: all of them, or those of a range, a term
@@ -175,7 +173,10 @@ func (d *dumper) run(ctx context.Context, name string) (err error) {
 	if err == nil && d.shown == 0 && d.damaged == 0 && !d.json && !d.raw {
 		err = d.nothing(first, last)
 	}
-	return d.end(err)
+	if err = d.end(err); err == nil {
+		err = src.whole()
+	}
+	return err
 }
 
 // nothing tells whoever looks at the table that no entry is what was asked for.
@@ -231,13 +232,13 @@ func (d *dumper) begin(src *source) error {
 	return d.row("INDEX", "TERM", "TYPE", "BYTES", "APPENDED", "DATA")
 }
 
-// damage tells of an entry that cannot be read.
-func (d *dumper) damage(e *ballast.CorruptionError) error {
+// damage tells of entries that cannot be read.
+func (d *dumper) damage(what damageJSON) error {
 	d.damaged++
 	if err := d.flush(); err != nil { // so that it comes in its place
 		return err
 	}
-	_, err := fmt.Fprintf(d.err, "ballast: %s\n", oneLine(e))
+	_, err := fmt.Fprintf(d.err, "ballast: damaged %s\n", what.line())
 	return err
 }
 

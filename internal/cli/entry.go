@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/raft-ballast/ballast"
 )
 
 // typeNames are raft's own, without the Log in front. Scripts know them.
@@ -122,38 +120,4 @@ func decodeConfiguration(data []byte) (c raft.Configuration, err error) {
 		}
 	}()
 	return raft.DecodeConfiguration(data), nil
-}
-
-// damageJSON is a *ballast.CorruptionError as scripts see it. What is not known is absent.
-type damageJSON struct {
-	Index  uint64 `json:"index,omitempty"`
-	File   string `json:"file"`
-	Offset *int64 `json:"offset,omitempty"`
-	Cause  string `json:"cause"`
-}
-
-func newDamageJSON(e *ballast.CorruptionError) damageJSON {
-	out := damageJSON{Index: e.Index, File: e.Path, Cause: oneLine(e.Err)}
-	if e.Offset >= 0 {
-		out.Offset = &e.Offset
-	}
-	return out
-}
-
-// text says what is damaged, where, and why.
-func (d damageJSON) text(what string) string {
-	text := d.File
-	if what != "" {
-		text = what + " in " + d.File
-	}
-	if d.Offset != nil {
-		text += fmt.Sprintf(" at offset %d", *d.Offset)
-	}
-	return text + ": " + d.Cause
-}
-
-// sameCause reports whether two entries are damaged by the same.
-func (d damageJSON) sameCause(other damageJSON) bool {
-	sameOffset := d.Offset == other.Offset || d.Offset != nil && other.Offset != nil && *d.Offset == *other.Offset
-	return sameOffset && d.File == other.File && d.Cause == other.Cause
 }

@@ -86,6 +86,9 @@ func runExport(s streams, name string, group groupFlag, file string, asJSON bool
 		return err
 	}
 	defer closing(src, &err)
+	if err := src.whole(); err != nil {
+		return fmt.Errorf("nothing was exported: %w", err)
+	}
 	begun := time.Now()
 	out := &carriedJSON{Store: src.String(), File: file}
 	if file == stdName {

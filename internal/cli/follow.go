@@ -89,7 +89,7 @@ func (f *follower) read(ctx context.Context, src *source) error {
 	c := src.cursor(max(first, f.next), min(last, f.d.to))
 	for ctx.Err() == nil {
 		log, err := c.step()
-		damage, corrupt := errors.AsType[*ballast.CorruptionError](err)
+		damage, corrupt := damageOf(err)
 		switch {
 		case corrupt:
 			if err := f.d.damage(damage); err != nil {

@@ -205,7 +205,7 @@ func (i *importing) check(at place) (err error) {
 	err = got.scan(shown, first, last, func(log *raft.Log) error {
 		sum.add(log)
 		return i.ctx.Err()
-	}, func(e *ballast.CorruptionError) error { return e })
+	}, func(d damageJSON) error { return fmt.Errorf("%w: %s", ballast.ErrCorrupt, d.line()) })
 	commit, err2 := got.GetCommitIndex()
 	stable, err3 := readStable(got)
 	if err := errors.Join(err, err2, err3); err != nil {

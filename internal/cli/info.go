@@ -22,7 +22,7 @@ Of a wal that several raft groups share it lists these, with the first and the l
 the vote of each, and reads no entry; --group tells of one of them what is told of other stores.
 
 With --json it is one object: store, engine, format_version, first_index, last_index, entries, damaged
-of them, terms with the first_index of each, live_bytes, disk_bytes, commit_index (0 where it is not
+of them, damage where what was acknowledged last may be missing, terms with the first_index of each, live_bytes, disk_bytes, commit_index (0 where it is not
 kept), configuration with index, term and servers where the log has one, stable with the values of
 raft, and stable_other with those of others in base64. Of several groups it has groups, each with group,
 first_index, last_index, entries, commit_index, stable and stable_other, and live_bytes is an estimate.
@@ -59,7 +59,8 @@ type info struct {
 	FirstIndex    uint64             `json:"first_index"`
 	LastIndex     uint64             `json:"last_index"`
 	Entries       uint64             `json:"entries"`
-	Damaged       uint64             `json:"damaged"` // of the entries
+	Damaged       uint64             `json:"damaged"`          // of the entries
+	Damage        *damageJSON        `json:"damage,omitempty"` // for which what was acknowledged last may be missing
 	Terms         []termJSON         `json:"terms"`
 	LiveBytes     int64              `json:"live_bytes"` // Data and Extensions
 	DiskBytes     int64              `json:"disk_bytes"`
@@ -97,7 +98,7 @@ func runInfo(s streams, name string, group groupFlag, asJSON bool) (err error) {
 		return err
 	}
 	defer closing(src, &err)
-	i := &info{Store: src.name(), Group: group.json(), Engine: src.engine.name, FormatVersion: src.engine.formatVersion, Terms: []termJSON{}}
+	i := &info{Store: src.name(), Group: group.json(), Engine: src.engine.name, FormatVersion: src.engine.formatVersion, Damage: src.damageJSON(), Terms: []termJSON{}}
 	newest, err := i.read(s, src)
 	if err != nil {
 		return err
@@ -113,6 +114,9 @@ func runInfo(s streams, name string, group groupFlag, asJSON bool) (err error) {
 	if err == nil && i.Damaged > 0 {
 		err = fmt.Errorf("%s: %w: %s; `ballast verify %s` tells which", src, ballast.ErrCorrupt,
 			countText(i.Damaged, "entry cannot be read", "entries cannot be read"), src)
+	}
+	if err == nil {
+		err = src.whole()
 	}
 	return err
 }
@@ -146,12 +150,10 @@ func (i *info) read(s streams, src *source) (newest *raft.Log, err error) {
 		}
 		return nil
 	}
-	damaged := func(e *ballast.CorruptionError) error {
-		if e.Index == 0 {
-			return e // nobody knows which entries there are
-		}
-		i.Entries++
-		i.Damaged++
+	damaged := func(d damageJSON) error {
+		n := d.entries().count() // at most, where nobody knows which entries there are
+		i.Entries += n
+		i.Damaged += n
 		return nil
 	}
 	if err := src.scan(newReading(s, i.FirstIndex, i.LastIndex), i.FirstIndex, i.LastIndex, found, damaged); err != nil {

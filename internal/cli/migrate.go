@@ -235,11 +235,6 @@ func (a *alone) Close() error { return errors.Join(a.readStore.Close(), a.lock.C
 // openAlone opens a store for reading and keeps writers out. bolt, badger and raft-wal lock it themselves; of a wal that is in use only
 // a moment would be seen.
 func openAlone(p place) (move.Source, error) {
-	if p.engine.name == "bolt" {
-		if err := checkBoltMeta(p.path); errors.Is(err, ballast.ErrCorrupt) {
-			return nil, err
-		}
-	}
 	if p.engine.name != "wal" {
 		return p.engine.read(p.path)
 	}

@@ -250,6 +250,7 @@ func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error
 	} else if err := p.keepBehind(scan, behind, f.snapshot); err != nil {
 		return nil, err
 	}
+	p.ComeMore = p.ComeMore || w.endUnsure
 	p.Loses = len(p.ComeAgain) > 0 || p.ComeMore || p.StableUnsure || p.SnapshotBeyond > 0
 	return p, p.describe()
 }

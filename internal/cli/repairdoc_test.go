@@ -13,7 +13,7 @@ import (
 
 // repairScripts are those of which docs/REPAIR.md has the transcripts, in its order.
 var repairScripts = []string{
-	"entry", "segment", "header", "frame", "checkpoint", "vote", "cut", "newest", "disk", "foreign", "index", "torn", "version", "bolt", "raftwal",
+	"entry", "segment", "header", "frame", "checkpoint", "vote", "cut", "newest", "disk", "foreign", "index", "torn", "version", "bolt", "page", "raftwal",
 }
 
 const (

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
-	"github.com/raft-ballast/ballast/boltstore"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -23,6 +22,7 @@ type wreck struct {
 	stable       map[string][]byte
 	stableUnsure bool // one may have been set that cannot be read
 	stale        []string
+	endUnsure    bool   // there may have been entries behind the last one
 	reached      uint64 // the highest index that is seen to have been stored
 	damaged      []damageJSON
 	scan         *scanned // of log, when it was read already
@@ -39,11 +39,8 @@ func (p place) openWreck(s streams) (*wreck, error) {
 		return nil, err
 	}
 	w := &wreck{log: src, stable: make(map[string][]byte), close: src.Close}
-	if _, bolt := src.readStore.(*boltstore.Store); bolt {
-		// bbolt goes on with the page before, and that may be older than what was acknowledged.
-		if damage, ok := errors.AsType[*ballast.CorruptionError](checkBoltMeta(p.path)); ok {
-			w.damaged, w.stableUnsure = append(w.damaged, newDamageJSON(damage)), true
-		}
+	if damage := src.damage(); damage != nil {
+		w.damaged, w.stableUnsure, w.endUnsure = append(w.damaged, newDamageJSON(damage)), true, true
 	}
 	return w, errors.Join(w.readStable(src), w.readReached(src))
 }
@@ -145,12 +142,9 @@ func (src *source) scanAll(s streams) (*scanned, error) {
 	return out, src.scan(newReading(s, out.first, out.last), out.first, out.last, func(log *raft.Log) error {
 		out.good = addIndex(out.good, log.Index)
 		return nil
-	}, func(e *ballast.CorruptionError) error {
-		out.damaged = append(out.damaged, newDamageJSON(e))
-		if e.Index == 0 {
-			return fmt.Errorf("where the next entry is cannot be read: %w", e)
-		}
-		out.bad = addIndex(out.bad, e.Index)
+	}, func(d damageJSON) error {
+		out.damaged = append(out.damaged, d)
+		out.bad = addRange(out.bad, d.entries())
 		return nil
 	})
 }
@@ -210,7 +204,10 @@ func (v *view) LastIndex() (uint64, error) {
 
 // NextIndex implements ballast.Inspector.
 func (v *view) NextIndex(index uint64) (uint64, error) {
-	next, err := v.readStore.NextIndex(max(index, v.from))
+	if index = max(index, v.from); index > v.to { // what is there may be damaged
+		return 0, nil
+	}
+	next, err := v.readStore.NextIndex(index)
 	if next > v.to {
 		next = 0
 	}

@@ -55,8 +55,9 @@ func newStableList(s streams) *cobra.Command {
 		Long: `Shows every stable value. Those of raft are decoded. Another one is shown as a text where it is one,
 as a number where it has 8 bytes, otherwise as hexadecimal digits.
 
-With --json it is one object: stable with the values of raft, and stable_other with those of others in
-base64. A key that is no UTF-8 is its bytes there, in hexadecimal digits behind 0x.
+With --json it is one object: stable with the values of raft, stable_other with those of others in
+base64, and damage where what was acknowledged last may be missing. A key that is no UTF-8 is its bytes
+there, in hexadecimal digits behind 0x.
 
 ` + exitHelp,
 		Example: "  ballast stable list /var/lib/app/raft\n  ballast stable list --json badger:/var/lib/app/badger",
@@ -79,13 +80,21 @@ func runStableList(s streams, name string, group groupFlag, asJSON bool) (err er
 		return err
 	}
 	if asJSON {
-		return writeJSON(s.out, values)
+		err = writeJSON(s.out, struct {
+			stableJSON
+			Damage *damageJSON `json:"damage,omitempty"`
+		}{values, src.damageJSON()})
+	} else {
+		t := newTable(s.out)
+		for _, v := range values.values {
+			fmt.Fprintf(t, "%s\t%s\n", v.label(), v.text())
+		}
+		err = t.Flush()
 	}
-	t := newTable(s.out)
-	for _, v := range values.values {
-		fmt.Fprintf(t, "%s\t%s\n", v.label(), v.text())
+	if err == nil {
+		err = src.whole()
 	}
-	return t.Flush()
+	return err
 }
 
 func newStableGet(s streams) *cobra.Command {
@@ -123,7 +132,9 @@ func runStableGet(s streams, name, key string, group groupFlag, asJSON, raw bool
 	}
 	defer closing(src, &err)
 	v, err := readValue(src, []byte(key))
-	switch {
+	switch whole := src.whole(); {
+	case errors.Is(err, ballast.ErrKeyNotFound) && whole != nil:
+		return fmt.Errorf("%s has no stable value %q, and may have had one: %w", src, key, whole)
 	case errors.Is(err, ballast.ErrKeyNotFound):
 		return fmt.Errorf("%s has no stable value %q; `ballast stable list %s` shows those that there are", src, key, src)
 	case err != nil:
@@ -134,6 +145,9 @@ func runStableGet(s streams, name, key string, group groupFlag, asJSON, raw bool
 		err = writeJSON(s.out, v.json())
 	default:
 		_, err = fmt.Fprintln(s.out, v.text())
+	}
+	if err == nil {
+		err = src.whole()
 	}
 	return err
 }

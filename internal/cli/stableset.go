@@ -22,7 +22,8 @@ acknowledge different writes at the same index. So --force is needed; and --seco
 the term or forgets or changes a vote that is in force, only when every peer of the cluster is
 stopped, or when this one will never join its old cluster again.
 
-The store must not be in use: stop the peer first. A directory of raft-wal is only read here.
+The store must not be in use: stop the peer first. A bolt or badger store with damage that a write would
+hide, or make worse, is refused with exit status 2. A directory of raft-wal is only read here.
 
 With --json it is one object: store, key, and old and new as 'ballast stable get --json' prints them,
 null where there is none.`
@@ -143,7 +144,7 @@ func runStableChange(cmd *cobra.Command, s streams, name, key string, value []by
 	if err != nil {
 		return err
 	}
-	src, err := at.openForWriting()
+	src, err := at.openForWriting(s)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/wal"
 )
@@ -52,6 +53,34 @@ func (p place) open() (*source, error) {
 	return &source{place: p, readStore: store}, nil
 }
 
+// damage returns what may be missing of a store that opens all the same, nil for nothing.
+func (s *source) damage() *ballast.CorruptionError {
+	r, ok := s.readStore.(ballast.DamageReporter)
+	if !ok {
+		return nil
+	}
+	damage, _ := errors.AsType[*ballast.CorruptionError](r.Damaged())
+	return damage
+}
+
+// whole returns an error when a part of the store may be missing: for a command that shows what there is before it ends with that.
+func (s *source) whole() error {
+	if damage := s.damage(); damage != nil {
+		return fmt.Errorf("%w; `ballast verify %s` tells what that means", damage, s)
+	}
+	return nil
+}
+
+// damageJSON is damage for scripts; nil for none.
+func (s *source) damageJSON() *damageJSON {
+	damage := s.damage()
+	if damage == nil {
+		return nil
+	}
+	out := newDamageJSON(damage)
+	return &out
+}
+
 // checkWritable returns why a store cannot be changed. It is asked before: an engine would make a new one where there is none.
 func (p place) checkWritable() error {
 	if p.engine.open == nil {
@@ -62,15 +91,30 @@ func (p place) checkWritable() error {
 		return fmt.Errorf("there is no store: %w; check the path", err)
 	}
 	kind, err := kindAt(p.path, info)
-	if err == nil && kind != p.engine.name {
-		err = fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
+	switch {
+	case err != nil || kind == p.engine.name:
+		return err
+	case kind != "":
+		at := p.path
+		if kind == "raftwal" && !info.IsDir() {
+			at = filepath.Dir(at)
+		}
+		return fmt.Errorf("%s is no store of the engine %s, but one of %s; give %s:%s", p.path, p.engine.name, kind, kind, at)
 	}
-	return err
+	if src, err := p.open(); err != nil { // which says whether it is damaged, or something else, and makes nothing
+		return err
+	} else if err := src.Close(); err != nil {
+		return err
+	}
+	return fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
 }
 
-// openForWriting opens a store that is there.
-func (p place) openForWriting() (*source, error) {
+// openForWriting opens a store that is there, and nothing that would lose by it.
+func (p place) openForWriting(s streams) (*source, error) {
 	if err := p.checkWritable(); err != nil {
+		return nil, err
+	}
+	if err := p.checkReadable(s); err != nil {
 		return nil, err
 	}
 	if p.engine.name == defaultEngine {
@@ -84,7 +128,33 @@ func (p place) openForWriting() (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{place: p, readStore: store.(readStore)}, nil
+	src := &source{place: p, readStore: store.(readStore)}
+	if damage := src.damage(); damage != nil {
+		return nil, errors.Join(fmt.Errorf("%s was not changed, because a write would hide what is missing: %w; `ballast repair %s` says what can be kept", p, damage, p), src.Close())
+	}
+	return src, nil
+}
+
+// checkReadable reads all of a badger directory. Badger, when it opens one for writing, cuts the newest value log file off at the first entry that
+// it cannot read, and good ones behind it are lost.
+func (p place) checkReadable(s streams) (err error) {
+	if p.engine.name != "badger" {
+		return nil
+	}
+	src, err := p.open()
+	if errors.Is(err, ballast.ErrCorrupt) {
+		return err
+	}
+	if err != nil {
+		return nil // it was not closed cleanly, and such an end is a crash's; or opening it for writing says the same
+	}
+	defer closing(src, &err)
+	found, err := src.scanAll(s)
+	if err == nil && len(found.damaged) > 0 {
+		err = fmt.Errorf("%s was not changed, because badger would drop what is behind the damage: %w: %s; `ballast repair %s` says what can be kept",
+			p, ballast.ErrCorrupt, found.damaged[0].line(), p)
+	}
+	return err
 }
 
 // findStore finds out what a name on the command line means.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -46,13 +47,34 @@ func (r indexRange) String() string {
 	return fmt.Sprintf("%d to %d", r.From, r.To)
 }
 
+func (r indexRange) count() uint64 { return r.To - r.From + 1 }
+
 // addIndex adds an index that is above all others.
 func addIndex(ranges []indexRange, index uint64) []indexRange {
-	if n := len(ranges); n > 0 && ranges[n-1].To+1 == index {
-		ranges[n-1].To = index
+	return addRange(ranges, indexRange{index, index})
+}
+
+// addRange adds indexes that are above all others.
+func addRange(ranges []indexRange, r indexRange) []indexRange {
+	if n := len(ranges); n > 0 && ranges[n-1].To+1 == r.From {
+		ranges[n-1].To = r.To
 		return ranges
 	}
-	return append(ranges, indexRange{index, index})
+	return append(ranges, r)
+}
+
+// within reports whether ranges, which ascend, have an index.
+func within(ranges []indexRange, index uint64) bool {
+	_, found := slices.BinarySearchFunc(ranges, index, func(r indexRange, index uint64) int {
+		switch {
+		case r.To < index:
+			return -1
+		case r.From > index:
+			return 1
+		}
+		return 0
+	})
+	return found
 }
 
 // maxRanges is how many ranges are named to people.

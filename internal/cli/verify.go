@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/raft-ballast/ballast"
-	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/internal/cli/demo"
 	"github.com/raft-ballast/ballast/internal/raftwal"
 )
 
@@ -26,8 +26,8 @@ Of a wal that several raft groups share each group is read, and it is told of ea
 --group reads one.
 
 With --json it is one object: store, engine, ok, opens, entries, first_index, last_index, commit_index,
-damaged with the index, file, offset and cause of each place as far as they are known, gaps, terms_fall,
-and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is
+damaged with the index, file, offset and cause of each place as far as they are known, and to where all
+from the index to that one cannot be found, gaps, terms_fall, and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is
 store, engine, ok, opens, entries of all, and groups with such an object of each.
 
 ` + exitHelp
@@ -75,6 +75,11 @@ type verdict struct {
 	before position     // the entry that was read last; index 0 for none
 	last   uint64       // index of the last one, damaged or not
 	lost   []indexRange // entries that are damaged
+
+	unread uint64 // how many that are
+
+	endUnsure    bool // what was acknowledged last may be missing
+	stableUnsure bool // a stable value cannot be read
 }
 
 // fallJSON is an entry whose term is below that of the entry before it.
@@ -177,33 +182,28 @@ func (v *verdict) examineState(src *source) (err error) {
 		if !ok {
 			return err
 		}
-		v.Damaged = append(v.Damaged, newDamageJSON(damage))
+		v.Damaged, v.stableUnsure = append(v.Damaged, newDamageJSON(damage)), true
 	}
-	return v.examineEngine(src)
+	v.examineEngine(src)
+	return nil
 }
 
 // examineEngine looks at what only one engine has.
-func (v *verdict) examineEngine(src *source) error {
-	switch log := src.readStore.(type) {
-	case *raftwal.Log:
+func (v *verdict) examineEngine(src *source) {
+	if log, ok := src.readStore.(*raftwal.Log); ok {
 		if damage, ok := errors.AsType[*ballast.CorruptionError](log.Dropped()); ok {
 			dropped := newDamageJSON(damage)
 			v.Dropped = &dropped
 		}
-	case *boltstore.Store:
-		err := checkBoltMeta(src.path)
-		damage, ok := errors.AsType[*ballast.CorruptionError](err)
-		if !ok {
-			return err
-		}
-		v.Damaged = append(v.Damaged, newDamageJSON(damage))
 	}
-	return nil
+	if damage := src.damage(); damage != nil {
+		v.Damaged, v.endUnsure = append(v.Damaged, newDamageJSON(damage)), true
+	}
 }
 
 // entry notes an entry that could be read.
 func (v *verdict) entry(log *raft.Log) error {
-	v.note(log.Index)
+	v.note(indexRange{log.Index, log.Index})
 	if v.before.index != 0 && log.Term < v.before.term {
 		v.TermsFall = append(v.TermsFall, fallJSON{log.Index, log.Term, v.before.index, v.before.term})
 	}
@@ -211,24 +211,23 @@ func (v *verdict) entry(log *raft.Log) error {
 	return nil
 }
 
-// damage notes one that could not.
-func (v *verdict) damage(e *ballast.CorruptionError) error {
-	v.Damaged = append(v.Damaged, newDamageJSON(e))
-	if e.Index == 0 {
-		return nil
-	}
-	v.note(e.Index)
-	v.lost = addIndex(v.lost, e.Index)
+// damage notes those that could not.
+func (v *verdict) damage(d damageJSON) error {
+	v.Damaged = append(v.Damaged, d)
+	at := d.entries()
+	v.note(at)
+	v.unread += at.count()
+	v.lost = addRange(v.lost, at)
 	return nil
 }
 
-// note counts an entry, and the gap before it.
-func (v *verdict) note(index uint64) {
-	v.Entries++
-	if last := v.last; last != 0 && last+1 != index {
-		v.Gaps = append(v.Gaps, indexRange{last + 1, index - 1})
+// note counts entries, and the gap before them.
+func (v *verdict) note(at indexRange) {
+	v.Entries += at.count()
+	if last := v.last; last != 0 && last+1 != at.From {
+		v.Gaps = append(v.Gaps, indexRange{last + 1, at.From - 1})
 	}
-	v.last = index
+	v.last = at.To
 }
 
 // maxDamage is how many places of damage are shown to people.
@@ -261,26 +260,6 @@ func atMost(n int, lines []string) []string {
 	return append(lines[:n:n], fmt.Sprintf("… %s more, see --json", countText(len(lines)-n, "line", "lines")))
 }
 
-// damageLines has one line for entries that follow one another and are damaged by the same.
-func damageLines(damaged []damageJSON) (lines []string) {
-	for i := 0; i < len(damaged); {
-		d := damaged[i]
-		last := d.Index
-		for i++; d.Index != 0 && i < len(damaged) && damaged[i].sameCause(d) && damaged[i].Index == last+1; i++ {
-			last++
-		}
-		what := ""
-		switch {
-		case d.Index != last:
-			what = "entries " + indexRange{d.Index, last}.String()
-		case d.Index != 0:
-			what = fmt.Sprintf("entry %d", d.Index)
-		}
-		lines = append(lines, "damaged: "+d.text(what))
-	}
-	return lines
-}
-
 func (v *verdict) fallLines() (lines []string) {
 	for _, f := range v.TermsFall {
 		lines = append(lines, fmt.Sprintf("terms fall: entry %d is of term %d, entry %d before it of term %d",
@@ -303,7 +282,11 @@ func (v *verdict) summary() string {
 	case !v.OK:
 		text = "its terms fall"
 	}
-	return fmt.Sprintf("%s, %s from %d to %d read", text, countText(v.Entries, "entry", "entries"), v.FirstIndex, v.LastIndex)
+	entries := countText(v.Entries, "entry", "entries")
+	if v.unread > 0 {
+		entries = demo.Thousands(v.Entries-v.unread) + " of " + entries
+	}
+	return fmt.Sprintf("%s, %s from %d to %d read", text, entries, v.FirstIndex, v.LastIndex)
 }
 
 // meaning says what is lost and whether the store can still be used.
@@ -331,10 +314,16 @@ func (v *verdict) meaning() (lines []string) {
 	if len(v.lost) > 0 {
 		add("lost: %s %s; all others can be read, and the store opens", plural(v.lost, "entry", "entries"), rangesText(v.lost))
 		add("what it means: a peer cannot start when one of them is newer than its newest snapshot; otherwise it stops, or cannot help a follower, as soon as that one is asked for")
-		add("what to do: %s", startAnew)
-	}
-	if len(v.Damaged) > 0 && len(v.lost) == 0 {
+	} else if len(v.Damaged) > 0 {
 		add("lost: no entry that the store knows of; it opens")
+	}
+	if v.stableUnsure {
+		add("lost as well: stable values, as the term and the vote")
+	}
+	if v.endUnsure {
+		add("lost perhaps: the entries that were stored last, and the last term or vote")
+	}
+	if len(v.Damaged) > 0 {
 		add("what to do: %s", startAnew)
 	}
 	if len(v.TermsFall) > 0 {
