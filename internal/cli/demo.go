@@ -95,11 +95,13 @@ func newDemo(s streams) *cobra.Command {
 	return cmd
 }
 
-// demoStores are the stores of a peer of a demo.
-func demoStores(e engine, groups int, open func(dir string) (ballast.Store, error)) demo.Stores {
-	return demo.Stores{Groups: groups, Open: open, OpenGroups: func(dir string) (*wal.Groups, error) {
-		return wal.OpenGroups(filepath.Join(dir, e.file), nil)
-	}}
+// demoStores are the stores of a peer of a demo, which shows its metrics at an address; nowhere when that is empty.
+func demoStores(e engine, groups int, metrics string) demo.Stores {
+	return demo.Stores{
+		Groups:     groups,
+		Open:       func(dir string) (ballast.Store, error) { return e.openObserved(dir, metrics) },
+		OpenGroups: func(dir string) (*wal.Groups, error) { return e.openGroupsObserved(dir, metrics) },
+	}
 }
 
 func (f *demoFlags) check() (engine, error) {
@@ -151,7 +153,7 @@ func runDemo(ctx context.Context, s streams, f demoFlags) error {
 		Command: func(id, dir string, addrs map[string]string) *exec.Cmd {
 			return exec.Command(executable, peerArgs(e.name, id, dir, metrics[id], f.groups, addrs)...)
 		},
-		Stores:   demoStores(e, f.groups, func(dir string) (ballast.Store, error) { return e.openIn(dir) }),
+		Stores:   demoStores(e, f.groups, ""),
 		Progress: show,
 	})
 	show.finish()

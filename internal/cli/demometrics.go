@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -73,28 +74,42 @@ func metricsHint(addrs map[string]string) string {
 	return "\nmetrics for Prometheus: " + strings.Join(urls, " ")
 }
 
-// openObserved opens the store of a demo's peer, and shows its metrics at an address until the process ends; nowhere when
-// that is empty.
+// openObserved opens the store of a demo's peer, and shows its metrics at an address; nowhere when that is empty.
 func (e engine) openObserved(dir, addr string) (ballast.Store, error) {
 	if addr == "" {
 		return e.openIn(dir)
 	}
+	return showing(addr, func(sink metrics.Sink) (ballast.Store, error) {
+		return observed[e.name](filepath.Join(dir, e.file), sink)
+	})
+}
+
+// openGroupsObserved does the same for a log of many raft groups.
+func (e engine) openGroupsObserved(dir, addr string) (*wal.Groups, error) {
+	path := filepath.Join(dir, e.file)
+	if addr == "" {
+		return wal.OpenGroups(path, nil)
+	}
+	return showing(addr, func(sink metrics.Sink) (*wal.Groups, error) { return wal.OpenGroups(path, &wal.Options{Metrics: sink}) })
+}
+
+// showing opens a store with a sink, and shows what that holds at an address until the process ends.
+func showing[S io.Closer](addr string, open func(sink metrics.Sink) (S, error)) (store S, err error) {
 	reg := prometheus.NewRegistry()
 	sink, err := prommetrics.New(reg, "raft")
 	if err != nil {
-		return nil, err
+		return store, err
 	}
-	store, err := observed[e.name](filepath.Join(dir, e.file), sink)
-	if err != nil {
-		return nil, err
+	if store, err = open(sink); err != nil {
+		return store, err
 	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the metrics cannot be shown: %w; give another --metrics", err), store.Close())
+		return store, errors.Join(fmt.Errorf("the metrics cannot be shown: %w; give another --metrics", err), store.Close())
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // until the process ends
+	go func() { _ = server.Serve(listener) }()
 	return store, nil
 }

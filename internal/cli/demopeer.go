@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/cli/demo"
 )
 
@@ -40,7 +39,7 @@ func newDemoPeer(s streams) *cobra.Command {
 				ID:       id,
 				Dir:      dir,
 				Addrs:    addrs,
-				Stores:   demoStores(e, groups, func(dir string) (ballast.Store, error) { return e.openObserved(dir, metrics) }),
+				Stores:   demoStores(e, groups, metrics),
 				Commands: s.in,
 				Events:   s.out,
 				Orphaned: func() { os.Exit(ExitFailure) },

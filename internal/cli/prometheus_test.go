@@ -153,10 +153,11 @@ func dashboardQueries(t *testing.T) (queries, variables []string) {
 }
 
 // startDemo starts a demo, which runs until the test ends, and returns where its peers show their metrics.
-func startDemo(t *testing.T) (targets []string) {
+func startDemo(t *testing.T, args ...string) (targets []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "demo", "--json", "--seconds", "120", "--writers", "8", "--seed", "1",
-		"--metrics", "127.0.0.1:0", "--dir", filepath.Join(t.TempDir(), "demo"))
+	args = append([]string{"demo", "--json", "--seconds", "120", "--writers", "8", "--seed", "1",
+		"--metrics", "127.0.0.1:0", "--dir", filepath.Join(t.TempDir(), "demo")}, args...)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -184,6 +185,24 @@ func startDemo(t *testing.T) (targets []string) {
 		t.Fatalf("the demo shows metrics at %q", targets)
 	}
 	return targets
+}
+
+// TestDemoGroupsMetrics: peers with many raft groups on one log show its metrics too.
+func TestDemoGroupsMetrics(t *testing.T) {
+	target := startDemo(t, "--groups", "4")[0]
+	syncs := regexp.MustCompile(`(?m)^ballast_sync_duration_seconds_count\{.*\} [1-9]`)
+	var page []byte
+	for begun := time.Now(); !syncs.Match(page); time.Sleep(50 * time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("the first peer shows no syncs:\n%s", page)
+		}
+		resp, err := http.Get("http://" + target + "/metrics")
+		if err != nil {
+			continue // it has not opened its log yet, or it was just killed
+		}
+		page, _ = io.ReadAll(resp.Body) // a part of it is looked at again
+		resp.Body.Close()
+	}
 }
 
 // startPrometheus starts a server with storage and configuration of its own, which ends with the test.
