@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,6 +16,8 @@ import (
 const (
 	grownSize   = 64 // bytes of Data of an entry
 	openRounds  = 5
+	quickRounds = 40 // of those that open in less than quickMillis: so short a time needs more samples
+	quickMillis = 5
 	growAppends = 40
 	maxReplay   = 1_000_000 // entries; more take longer in the same way
 	someEntries = 64 << 10  // are handled in well below a second: then whether somebody has interrupted is looked at
@@ -103,8 +106,13 @@ func (e *env) atSize(logs []*grownLog, count, n int) ([]report.Workload, error) 
 	}
 	e.doing("opening logs of " + thousands(n))
 	opened, read, replayed, appended := figures{}, figures{}, figures{}, figures{}
-	for range openRounds {
-		if err := e.each(logs, func(l *grownLog) error { return l.openOnce(opened, read) }); err != nil {
+	for round := range e.count(quickRounds, openRounds) {
+		if err := e.each(logs, func(l *grownLog) error {
+			if round >= openRounds && slices.Min(opened[l.Name]) > quickMillis {
+				return nil
+			}
+			return l.openOnce(opened, read)
+		}); err != nil {
 			return nil, err
 		}
 	}
