@@ -42,17 +42,24 @@ func TestRepairLocked(t *testing.T) {
 	must(t, log.Close())
 }
 
+// damagedBolt is a bbolt file with a damaged key.
+func damagedBolt(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "raft.db")
+	data, err := os.ReadFile("../../boltstore/testdata/raft-boltdb-v2.db")
+	must(t, err)
+	data[17489] ^= 1
+	must(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
 // raft-boltdb waits for ever for the lock of a file that it has opened, and goes on with it whatever that is called by then. The repair gives the
 // file its name back, and says so.
 func TestRepairBesideAWaiter(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system does not tell whether somebody has a file open")
 	}
-	path := filepath.Join(t.TempDir(), "raft.db")
-	data, err := os.ReadFile("../../boltstore/testdata/raft-boltdb-v2.db")
-	must(t, err)
-	data[17489] ^= 1 // in a key
-	must(t, os.WriteFile(path, data, 0o600))
+	path := damagedBolt(t)
 	waiter, err := os.OpenFile(path, os.O_RDWR, 0)
 	must(t, err)
 	status, _, stderr := runBallast("repair", "--write", "--accept-loss", path)
@@ -159,8 +166,8 @@ func hasAll(t *testing.T, path string, before files) bool {
 	return false
 }
 
-// Where two names cannot change places a crash leaves nothing in the place of the store, and the repaired one beside it. No engine begins with an
-// empty one then, the command says what to do, and does it.
+// A crash may leave nothing in the place of a store, which has another name, and beside it the one that was to come. No engine begins with an
+// empty one then, the command says what to do, and gives the store its name back, with what somebody has written to it since.
 func TestUnplaced(t *testing.T) {
 	for _, e := range engines {
 		if e.open == nil {
@@ -170,11 +177,21 @@ func TestUnplaced(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, made %v", e.name, made), func(t *testing.T) {
 				dir := t.TempDir()
 				path := filepath.Join(dir, e.file)
-				s, err := e.open(path)
-				must(t, err)
-				must(t, s.SetUint64([]byte("CurrentTerm"), 6))
-				must(t, s.Close())
-				must(t, os.Rename(path, path+".ballast-ready"))
+				kept := path + ".quarantine-20260102T030405Z"
+				for _, old := range []struct {
+					at   string
+					term uint64
+				}{{kept, 6}, {path + ".new", 5}} {
+					s, err := e.open(path)
+					must(t, err)
+					must(t, s.SetUint64([]byte("CurrentTerm"), old.term))
+					must(t, s.Close())
+					must(t, os.Rename(path, old.at))
+				}
+				site := filepath.Join(dir, "."+e.file+".ballast-new")
+				must(t, os.Mkdir(site, 0o700))
+				must(t, os.WriteFile(filepath.Join(site, e.file+".kept"), []byte(filepath.Base(kept)), 0o600))
+				must(t, os.Rename(path+".new", path+".ballast-ready"))
 				switch {
 				case made && e.name == "bolt":
 					must(t, os.WriteFile(path, nil, 0o600))
@@ -184,7 +201,7 @@ func TestUnplaced(t *testing.T) {
 				if s, err := e.open(path); !errors.Is(err, ballast.ErrUnfinished) {
 					t.Errorf("a new store is made: %v, %v", s, err)
 				}
-				says := "`ballast repair --write " + path + "` completes it"
+				says := "`ballast repair --write " + path + "` gives it its name back and begins anew"
 				for _, args := range [][]string{{"info", dir}, {"repair", dir}, {"repair", path}} {
 					if status, _, stderr := runBallast(args...); status != ExitFailure || !strings.Contains(stderr, says) {
 						t.Errorf("%v: status %d, %s", args, status, stderr)
@@ -200,6 +217,9 @@ func TestUnplaced(t *testing.T) {
 				}
 				if status, stdout, stderr := runBallast("stable", "get", path, "CurrentTerm"); status != 0 || strings.TrimSpace(stdout) != "6" {
 					t.Errorf("status %d, the term is %s; %s", status, stdout, stderr)
+				}
+				if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+					t.Errorf("there are %v, %v", left, err)
 				}
 			})
 		}

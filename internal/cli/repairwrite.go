@@ -76,7 +76,11 @@ func (p *repairPlan) do(s streams) (err error) {
 		return err
 	}
 	quarantine := p.at.quarantine()
-	if err := site.Swap(quarantine, func() error { return p.at.unused(quarantine) }); err != nil {
+	var check func() error
+	if p.at.engine.name == "bolt" {
+		check = func() error { return p.at.unused(quarantine) }
+	}
+	if err := site.Swap(quarantine, check); err != nil {
 		return err
 	}
 	p.Written, p.Quarantine = true, quarantine
@@ -86,7 +90,7 @@ func (p *repairPlan) do(s streams) (err error) {
 // unused returns an error when somebody has opened a bbolt file before it got the name under which it is kept, and waits for its lock, as raft-boltdb does for
 // ever: what that one wrote to it would be lost. The other engines refuse a store that is in use at once, so nobody waits for one.
 func (p place) unused(kept string) error {
-	if p.engine.name == "bolt" && sites.Writers(kept) {
+	if sites.Writers(kept) {
 		return &ballast.LockedError{Path: p.path, Err: errors.New("it was opened by somebody who waits to use it")}
 	}
 	return nil
