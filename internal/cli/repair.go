@@ -171,6 +171,9 @@ func repairError(at place, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted; %s is as it was", at)
 	}
+	if errors.Is(err, errUsedMeanwhile) {
+		return fmt.Errorf("repairing %s: %w", at, err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("repairing %s: %w; run it as the owner of the store and of the folder that it is in", at, err)
 	}

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/raft-ballast/ballast"
+	sites "github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -74,6 +77,58 @@ func TestRepairBesideAWaiter(t *testing.T) {
 	must(t, waiter.Close())
 	if status, _, stderr := runBallast("repair", "--write", "--accept-loss", path); status != 0 {
 		t.Errorf("later: status %d, %s", status, stderr)
+	}
+}
+
+// Where the system does not tell who has a file open, whoever waits for it comes forward when the repair has given up its lock.
+func TestRepairBesideAnUnseenWaiter(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows gives no other name to a file that somebody has open")
+	}
+	defer func() { writers = sites.Writers }()
+	for says, goesOn := range map[string]bool{"who waits to use it": true, "a peer has run on it": false} {
+		t.Run(says, func(t *testing.T) {
+			path := damagedBolt(t)
+			lock, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true}) // so that it waits
+			must(t, err)
+			opened, voted, over := make(chan struct{}), make(chan error, 1), make(chan struct{})
+			go func() {
+				db, err := bbolt.Open(path, 0o600, &bbolt.Options{OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+					defer close(opened)
+					return os.OpenFile(name, flag, mode)
+				}})
+				if err == nil {
+					err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("conf")).Put([]byte("CurrentTerm"), []byte{7: 66}) })
+				}
+				if goesOn {
+					voted <- err
+					<-over
+				}
+				voted <- errors.Join(err, db.Close())
+			}()
+			<-opened
+			writers = func(string) bool {
+				must(t, lock.Close())
+				select {
+				case err := <-voted:
+					must(t, err)
+				case <-time.After(10 * time.Second):
+					t.Error("who waits does not get the lock")
+				}
+				return false
+			}
+			status, stdout, stderr := runBallast("repair", "--write", "--accept-loss", path)
+			close(over)
+			if goesOn {
+				must(t, <-voted) // now it has closed it
+			}
+			if entries, err := os.ReadDir(filepath.Dir(path)); status != ExitFailure || !strings.Contains(stderr, says) || err != nil || len(entries) != 1 {
+				t.Errorf("status %d, %s%s; there are %v, %v", status, stdout, stderr, entries, err)
+			}
+			if _, stdout, _ := runBallast("stable", "get", "bolt:"+path, "CurrentTerm"); strings.TrimSpace(stdout) != "66" {
+				t.Errorf("the term is %s", stdout)
+			}
+		})
 	}
 }
 
