@@ -29,7 +29,7 @@
 // whole copy, and goes on from there. A part of a log never opens, not even under its own name. Where the disk is full, or the
 // context ends, the old store is in its place and the copy is gone.
 //
-// When there is no old store, the second time and for a new peer, Open lists one folder and looks for two names, and is wal.Open.
+// When there is no old store, the second time and for a new peer, Open lists one folder, looks for two or three names, and is wal.Open.
 //
 // The old store and the new one may lie on different file systems. The new one's files have the owner and the mode of the old
 // one's, where the process may give them.
