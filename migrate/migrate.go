@@ -22,7 +22,7 @@
 // then, "raft.db.migrated", and nothing else about it has changed.
 //
 // No vote is lost to a process that has opened the old store before, and waits for its lock as raft-boltdb does for ever: where there is one the old store
-// gets its name back, and Open fails with [ballast.ErrLocked]. Linux tells that for sure, to the owner of the files; elsewhere such a process is given a
+// gets its name back, and Open fails with [ballast.ErrLocked]. Linux tells that for sure, to the owner of the files and on the file systems that docs/MIGRATING.md names; elsewhere such a process is given a
 // quarter of a second to come forward.
 //
 // The process may be killed, and the power cut, at any moment: the next Open finds either the old store, and begins anew, or the
@@ -83,7 +83,8 @@ type Old struct {
 	Path string
 
 	// Open opens what is at a path, for reading where it has a way to. It is called only when there is something at Path and no wal yet: with
-	// Path, and again with the name that the old store gets.
+	// Path, and again with the name that the old store gets. It must open what it is given, and make nothing where there is nothing: an empty store
+	// that it made at Path the second time would be in the way of the old one.
 	Open func(path string) (Source, error)
 }
 
