@@ -22,14 +22,14 @@
 // then, "raft.db.migrated", and nothing else about it has changed.
 //
 // No vote is lost to a process that has opened the old store before, and waits for its lock as raft-boltdb does for ever: where there is one the old store
-// gets its name back, and Open fails with [ballast.ErrLocked]. Linux tells that for sure, to the owner of the files; elsewhere such a process is given a
+// gets its name back, and Open fails with [ballast.ErrLocked]. Linux tells that for sure, to the owner of the files and on the file systems that docs/MIGRATING.md names; elsewhere such a process is given a
 // quarter of a second to come forward.
 //
 // The process may be killed, and the power cut, at any moment: the next Open finds either the old store, and begins anew, or the
 // whole copy, and goes on from there. A part of a log never opens, not even under its own name. Where the disk is full, or the
 // context ends, the old store is in its place and the copy is gone.
 //
-// When there is no old store, the second time and for a new peer, Open lists one folder and looks for two names, and is wal.Open.
+// When there is no old store, the second time and for a new peer, Open lists one folder, looks for two or three names, and is wal.Open.
 //
 // The old store and the new one may lie on different file systems. The new one's files have the owner and the mode of the old
 // one's, where the process may give them.
@@ -83,7 +83,8 @@ type Old struct {
 	Path string
 
 	// Open opens what is at a path, for reading where it has a way to. It is called only when there is something at Path and no wal yet: with
-	// Path, and again with the name that the old store gets.
+	// Path, and again with the name that the old store gets. It must open what it is given, and make nothing where there is nothing: an empty store
+	// that it made at Path the second time would be in the way of the old one.
 	Open func(path string) (Source, error)
 }
 

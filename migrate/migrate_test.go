@@ -193,7 +193,7 @@ func TestOpenRefused(t *testing.T) {
 		}, "wal", ballast.ErrForeign, "give the new store a place of its own"},
 		{"a repaired store waits for its place", func(t *testing.T, dir string) error {
 			return os.Mkdir(filepath.Join(dir, "wal.ballast-ready"), 0o700)
-		}, "wal", ballast.ErrUnfinished, "completes it"},
+		}, "wal", ballast.ErrUnfinished, "begins anew"},
 		{"a file is there", func(t *testing.T, dir string) error {
 			return os.WriteFile(filepath.Join(dir, "wal"), nil, 0o600)
 		}, "wal", ballast.ErrForeign, ""},

@@ -63,3 +63,23 @@ func TestOwnerAndMode(t *testing.T) {
 		})
 	}
 }
+
+// A new peer, which has no old store, need not be able to list the folder in which that would be.
+func TestOpenUnlisted(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	must(t, os.Mkdir(data, 0o700))
+	must(t, os.Chmod(dir, 0o311))
+	t.Cleanup(func() { must(t, os.Chmod(dir, 0o700)) })
+	if os.Getuid() == 0 { // who may list everything
+		const nobody = 65534
+		must(t, os.Chmod(filepath.Dir(dir), 0o711))
+		must(t, os.Chmod(dir, 0o711))
+		must(t, os.Chown(data, nobody, nobody))
+		must(t, syscall.Seteuid(nobody))
+		defer func() { must(t, syscall.Seteuid(0)) }()
+	}
+	s, err := migrate.Open(t.Context(), filepath.Join(data, "wal"), bolt(filepath.Join(dir, "raft.db")), nil)
+	must(t, err)
+	must(t, s.Close())
+}

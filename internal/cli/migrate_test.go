@@ -246,7 +246,7 @@ func TestMigrateInterrupted(t *testing.T) {
 	}
 }
 
-// A store that somebody makes at the destination during a migration is not replaced.
+// A store that somebody makes at the destination during a migration is not replaced, and nothing is left of the copy.
 func TestMigrateDestinationTaken(t *testing.T) {
 	engine, path, _ := splitStore(fixtures(t)[0])
 	e, err := durableEngine(engine)
@@ -261,5 +261,14 @@ func TestMigrateDestinationTaken(t *testing.T) {
 	}
 	if data, err := os.ReadFile(to); err != nil || string(data) != "a peer's" {
 		t.Errorf("it holds %d bytes of something else, %v", len(data), err)
+	}
+	if names, err := filepath.Glob(to + "?*"); err != nil || len(names) > 0 {
+		t.Errorf("%q are left, %v", names, err)
+	}
+	must(t, os.Remove(to))
+	must(t, os.Symlink("nowhere", to))
+	m.job.Progress = func(move.Progress) { t.Error("it copies to a link that leads nowhere") }
+	if _, err := m.job.Copy(t.Context()); !errors.Is(err, move.ErrExists) {
+		t.Errorf("the copy over a link: %v", err)
 	}
 }

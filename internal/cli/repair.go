@@ -82,7 +82,7 @@ func newRepair(s streams) *cobra.Command {
 }
 
 func runRepair(s streams, name string, f repairFlags) error {
-	if done, err := finishRepair(s, name, f); done || err != nil {
+	if err := undoRepair(s, name, f); err != nil {
 		return err
 	}
 	at, err := findStore(name)
@@ -110,23 +110,24 @@ func runRepair(s streams, name string, f repairFlags) error {
 	return p.carryOut(s, f)
 }
 
-// finishRepair completes a repair that was interrupted where two names cannot change places in one step.
-func finishRepair(s streams, name string, f repairFlags) (bool, error) {
+// undoRepair gives a store its name back that had another one when a repair of it was interrupted. Somebody may have written to it since, so what that repair
+// has built does not count any more.
+func undoRepair(s streams, name string, f repairFlags) error {
 	path := name
 	if _, rest, cut := strings.Cut(name, ":"); cut && !sites.Unfinished(path) {
 		path = rest
 	}
 	if !sites.Unfinished(path) {
-		return false, nil
+		return nil
 	}
 	if !f.write {
-		return true, fmt.Errorf("a repair of %s was interrupted when it was done but for the last step; `ballast repair --write %s` completes it, and do not start the peer before", path, name)
+		return fmt.Errorf("a repair of %s was interrupted when the store had another name; `ballast repair --write %s` gives it its name back and begins anew, and do not start the peer before", path, name)
 	}
-	if _, err := sites.Finish(path); err != nil {
-		return true, fmt.Errorf("completing the repair: %w", err)
+	if err := sites.GiveBack(path); err != nil {
+		return fmt.Errorf("taking back a repair that was interrupted: %w", err)
 	}
-	_, err := fmt.Fprintf(s.out, "%s: the repair that was interrupted is complete\n", path)
-	return true, err
+	_, err := fmt.Fprintf(s.err, "ballast: a repair of %s was interrupted; the store has its name back, and this one begins anew\n", path)
+	return err
 }
 
 // carryOut shows the plan, and does it when that is wanted and allowed.
@@ -169,6 +170,9 @@ func repairError(at place, err error) error {
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted; %s is as it was", at)
+	}
+	if errors.Is(err, errUsedMeanwhile) {
+		return fmt.Errorf("repairing %s: %w", at, err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("repairing %s: %w; run it as the owner of the store and of the folder that it is in", at, err)

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/raft-ballast/ballast"
+	sites "github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -42,17 +45,24 @@ func TestRepairLocked(t *testing.T) {
 	must(t, log.Close())
 }
 
+// damagedBolt is a bbolt file with a damaged key.
+func damagedBolt(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "raft.db")
+	data, err := os.ReadFile("../../boltstore/testdata/raft-boltdb-v2.db")
+	must(t, err)
+	data[17489] ^= 1
+	must(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
 // raft-boltdb waits for ever for the lock of a file that it has opened, and goes on with it whatever that is called by then. The repair gives the
 // file its name back, and says so.
 func TestRepairBesideAWaiter(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system does not tell whether somebody has a file open")
 	}
-	path := filepath.Join(t.TempDir(), "raft.db")
-	data, err := os.ReadFile("../../boltstore/testdata/raft-boltdb-v2.db")
-	must(t, err)
-	data[17489] ^= 1 // in a key
-	must(t, os.WriteFile(path, data, 0o600))
+	path := damagedBolt(t)
 	waiter, err := os.OpenFile(path, os.O_RDWR, 0)
 	must(t, err)
 	status, _, stderr := runBallast("repair", "--write", "--accept-loss", path)
@@ -67,6 +77,58 @@ func TestRepairBesideAWaiter(t *testing.T) {
 	must(t, waiter.Close())
 	if status, _, stderr := runBallast("repair", "--write", "--accept-loss", path); status != 0 {
 		t.Errorf("later: status %d, %s", status, stderr)
+	}
+}
+
+// Where the system does not tell who has a file open, whoever waits for it comes forward when the repair has given up its lock.
+func TestRepairBesideAnUnseenWaiter(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows gives no other name to a file that somebody has open")
+	}
+	defer func() { writers = sites.Writers }()
+	for says, goesOn := range map[string]bool{"who waits to use it": true, "a peer has run on it": false} {
+		t.Run(says, func(t *testing.T) {
+			path := damagedBolt(t)
+			lock, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true}) // so that it waits
+			must(t, err)
+			opened, voted, over := make(chan struct{}), make(chan error, 1), make(chan struct{})
+			go func() {
+				db, err := bbolt.Open(path, 0o600, &bbolt.Options{OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+					defer close(opened)
+					return os.OpenFile(name, flag, mode)
+				}})
+				if err == nil {
+					err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("conf")).Put([]byte("CurrentTerm"), []byte{7: 66}) })
+				}
+				if goesOn {
+					voted <- err
+					<-over
+				}
+				voted <- errors.Join(err, db.Close())
+			}()
+			<-opened
+			writers = func(string) bool {
+				must(t, lock.Close())
+				select {
+				case err := <-voted:
+					must(t, err)
+				case <-time.After(10 * time.Second):
+					t.Error("who waits does not get the lock")
+				}
+				return false
+			}
+			status, stdout, stderr := runBallast("repair", "--write", "--accept-loss", path)
+			close(over)
+			if goesOn {
+				must(t, <-voted) // now it has closed it
+			}
+			if entries, err := os.ReadDir(filepath.Dir(path)); status != ExitFailure || !strings.Contains(stderr, says) || err != nil || len(entries) != 1 {
+				t.Errorf("status %d, %s%s; there are %v, %v", status, stdout, stderr, entries, err)
+			}
+			if _, stdout, _ := runBallast("stable", "get", "bolt:"+path, "CurrentTerm"); strings.TrimSpace(stdout) != "66" {
+				t.Errorf("the term is %s", stdout)
+			}
+		})
 	}
 }
 
@@ -159,8 +221,8 @@ func hasAll(t *testing.T, path string, before files) bool {
 	return false
 }
 
-// Where two names cannot change places a crash leaves nothing in the place of the store, and the repaired one beside it. No engine begins with an
-// empty one then, the command says what to do, and does it.
+// A crash may leave nothing in the place of a store, which has another name, and beside it the one that was to come. No engine begins with an
+// empty one then, the command says what to do, and gives the store its name back, with what somebody has written to it since.
 func TestUnplaced(t *testing.T) {
 	for _, e := range engines {
 		if e.open == nil {
@@ -170,11 +232,21 @@ func TestUnplaced(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, made %v", e.name, made), func(t *testing.T) {
 				dir := t.TempDir()
 				path := filepath.Join(dir, e.file)
-				s, err := e.open(path)
-				must(t, err)
-				must(t, s.SetUint64([]byte("CurrentTerm"), 6))
-				must(t, s.Close())
-				must(t, os.Rename(path, path+".ballast-ready"))
+				kept := path + ".quarantine-20260102T030405Z"
+				for _, old := range []struct {
+					at   string
+					term uint64
+				}{{kept, 6}, {path + ".new", 5}} {
+					s, err := e.open(path)
+					must(t, err)
+					must(t, s.SetUint64([]byte("CurrentTerm"), old.term))
+					must(t, s.Close())
+					must(t, os.Rename(path, old.at))
+				}
+				site := filepath.Join(dir, "."+e.file+".ballast-new")
+				must(t, os.Mkdir(site, 0o700))
+				must(t, os.WriteFile(filepath.Join(site, e.file+".kept"), []byte(filepath.Base(kept)), 0o600))
+				must(t, os.Rename(path+".new", path+".ballast-ready"))
 				switch {
 				case made && e.name == "bolt":
 					must(t, os.WriteFile(path, nil, 0o600))
@@ -184,7 +256,7 @@ func TestUnplaced(t *testing.T) {
 				if s, err := e.open(path); !errors.Is(err, ballast.ErrUnfinished) {
 					t.Errorf("a new store is made: %v, %v", s, err)
 				}
-				says := "`ballast repair --write " + path + "` completes it"
+				says := "`ballast repair --write " + path + "` gives it its name back and begins anew"
 				for _, args := range [][]string{{"info", dir}, {"repair", dir}, {"repair", path}} {
 					if status, _, stderr := runBallast(args...); status != ExitFailure || !strings.Contains(stderr, says) {
 						t.Errorf("%v: status %d, %s", args, status, stderr)
@@ -200,6 +272,9 @@ func TestUnplaced(t *testing.T) {
 				}
 				if status, stdout, stderr := runBallast("stable", "get", path, "CurrentTerm"); status != 0 || strings.TrimSpace(stdout) != "6" {
 					t.Errorf("status %d, the term is %s; %s", status, stdout, stderr)
+				}
+				if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+					t.Errorf("there are %v, %v", left, err)
 				}
 			})
 		}

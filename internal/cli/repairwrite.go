@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -76,20 +77,65 @@ func (p *repairPlan) do(s streams) (err error) {
 		return err
 	}
 	quarantine := p.at.quarantine()
-	if err := site.Swap(quarantine, func() error { return p.at.unused(quarantine) }); err != nil {
+	check, err := p.check(quarantine)
+	if err != nil {
+		return err
+	}
+	if err := site.Swap(quarantine, check); err != nil {
 		return err
 	}
 	p.Written, p.Quarantine = true, quarantine
 	return nil
 }
 
-// unused returns an error when somebody has opened a bbolt file before it got the name under which it is kept, and waits for its lock, as raft-boltdb does for
-// ever: what that one wrote to it would be lost. The other engines refuse a store that is in use at once, so nobody waits for one.
-func (p place) unused(kept string) error {
-	if p.engine.name == "bolt" && sites.Writers(kept) {
-		return &ballast.LockedError{Path: p.path, Err: errors.New("it was opened by somebody who waits to use it")}
+// check returns what looks at a bbolt file when it has the name under which it is kept: somebody may have opened it before, and wait for its lock, as raft-boltdb
+// does for ever, and what that one wrote to it would be lost. So it must not be in use, and as it was read. It is nil for the other engines, which refuse a store that is in use at once:
+// nobody waits for one.
+func (p *repairPlan) check(kept string) (func() error, error) {
+	if p.at.engine.name != "bolt" {
+		return nil, nil
 	}
-	return nil
+	before, err := boltHead(p.at.path)
+	// Who waits must be able to come forward.
+	if err = errors.Join(err, p.wreck.close()); err != nil {
+		return nil, err
+	}
+	inUse := &ballast.LockedError{Path: p.at.path, Err: errors.New("it was opened by somebody who waits to use it")}
+	return func() error {
+		if writers(kept) {
+			return inUse
+		}
+		src, err := place{p.at.engine, kept}.open() // with the lock
+		if errors.Is(err, ballast.ErrLocked) {
+			return inUse
+		}
+		if err != nil {
+			return fmt.Errorf("looking at the old store again: %w", err)
+		}
+		now, err := boltHead(kept)
+		if err = errors.Join(err, src.Close()); err == nil && !bytes.Equal(before, now) {
+			err = errUsedMeanwhile
+		}
+		return err
+	}, nil
+}
+
+var errUsedMeanwhile = errors.New("a peer has run on it since it was read; start again when that has stopped")
+
+// writers is sites.Writers; tests replace it by one that does not know.
+var writers = sites.Writers
+
+// boltHeadBytes are enough for the two pages that a bbolt file begins with. Each transaction writes one of them, with a number of its own.
+const boltHeadBytes = 2 * 64 << 10
+
+// boltHead reads what tells whether there was a transaction.
+func boltHead(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it was only read from
+	return io.ReadAll(io.LimitReader(f, boltHeadBytes))
 }
 
 // print shows the plan to people.

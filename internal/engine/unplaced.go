@@ -8,12 +8,12 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// UnplacedSuffix is what the name of a store ends with that a repair has made whole, as long as it waits for its place: where a file system cannot
-// exchange two names there is nothing in that for a moment, and after a crash until the repair is completed.
+// UnplacedSuffix is what the name of a store ends with that a repair has made, as long as it waits for its place. For a moment there may be nothing in that, and
+// after a crash until the next repair gives the old store its name back: see package place.
 const UnplacedSuffix = ".ballast-ready"
 
-// CheckPlaced is asked before an engine makes a new store at a path. It returns an error that matches ballast.ErrUnfinished when one that was
-// repaired waits for that place: a peer that begins with an empty one would have forgotten its votes.
+// CheckPlaced is asked before an engine makes a new store at a path. It returns an error that matches ballast.ErrUnfinished when a repair was
+// interrupted that had given the store there another name: a peer that begins with an empty one would have forgotten its votes.
 func CheckPlaced(path string) error {
 	path = Place(path)
 	if _, err := os.Lstat(path + UnplacedSuffix); err != nil {
@@ -24,7 +24,7 @@ func CheckPlaced(path string) error {
 
 // UnplacedError says what to do.
 func UnplacedError(path string) error {
-	return fmt.Errorf("%w: a repair of %s was interrupted when it was done but for the last step, and the store is at %s; `ballast repair --write %s` completes it",
+	return fmt.Errorf("%w: a repair of %s was interrupted when the store had another name, and left %s; `ballast repair --write %s` gives it its name back and begins anew",
 		ballast.ErrUnfinished, path, path+UnplacedSuffix, path)
 }
 

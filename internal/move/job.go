@@ -114,10 +114,18 @@ func (j *Job) Copy(ctx context.Context) (Result, error) {
 // free returns an error unless there is nothing at the destination.
 func (j *Job) free() error {
 	kind, _, err := j.look(j.Destination)
-	if err == nil && kind != nothing {
-		err = j.existsError()
+	if err != nil {
+		return err
 	}
-	return err
+	taken := kind != nothing
+	if j.FS == nil { // a link that leads nowhere, too
+		_, err := os.Lstat(j.Destination)
+		taken = taken || err == nil
+	}
+	if taken {
+		return j.existsError()
+	}
+	return nil
 }
 
 func (j *Job) existsError() error {
@@ -146,7 +154,11 @@ func (j *Job) make(ctx context.Context, then func() error) (res Result, err erro
 	if res, err = j.build(ctx); err != nil {
 		return res, err
 	}
-	return res, then()
+	if err := then(); err != nil {
+		_ = j.remove(j.half()) // or the next one does
+		return res, err
+	}
+	return res, nil
 }
 
 func (j *Job) lock() (unlock func(), err error) {

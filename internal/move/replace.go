@@ -14,7 +14,7 @@ type found struct {
 	source      bool    // an old store
 	destination Content // of the destination, when the source is not there itself
 	ready, half bool
-	kept        []string // what may be the source, under its other name
+	kept        []string // what may be the source of a ready copy, under its other name
 }
 
 // Replace makes the destination a copy of the source, and gives the source another name. It finishes what a Replace before has begun, and
@@ -51,7 +51,7 @@ func (j *Job) Replace(ctx context.Context) (res Result, moved bool, err error) {
 	return res, true, j.moveIn()
 }
 
-// find looks at all places. Where nothing is to be done it has listed a folder and looked for two.
+// find looks at all places. Where there is a store already it has listed a folder and looked for two names.
 func (j *Job) find() (f found, err error) {
 	kind, names, err := j.look(j.Destination)
 	if err != nil {
@@ -77,8 +77,10 @@ func (j *Job) find() (f found, err error) {
 	if f.destination == Finished && !f.source {
 		return f, nil
 	}
-	if f.kept, err = j.allKept(); err != nil {
-		return f, err
+	if f.ready && !f.source { // only then its folder has to be one that may be listed
+		if f.kept, err = j.allKept(); err != nil {
+			return f, err
+		}
 	}
 	kind, _, err = j.look(j.half())
 	f.half = kind != nothing

@@ -11,6 +11,36 @@
 //
 // It is built in a folder beside dst, whose name [IsSite] knows: whoever looks for stores passes it over. What a process
 // that died has left there is removed by the next one that builds for the same dst.
+//
+// # In the place of another one
+//
+// [Site.Swap] has the new one change places with what is at dst, which is called kept then. Where nobody can wait for the old one, and the file system
+// exchanges two names, that is one step. Otherwise these are the steps, for a store D that gets the name K; each is durable before the next one begins:
+//
+//	1  .D.ballast-new/D is whole, and .D.ballast-new/D.kept holds the name K
+//	2  .D.ballast-new/D becomes D.ballast-ready
+//	3  D becomes K
+//	4  check: nobody uses K, and it is what was read; otherwise it becomes D again, and D.ballast-ready goes
+//	5  D.ballast-ready becomes D
+//	6  .D.ballast-new goes
+//
+// Nothing is at D before 5, so nobody can have begun with the new one when it is taken back, and nothing is taken back from 5 on. As long as there is nothing at D, no engine makes
+// an empty store there: see [engine.CheckPlaced].
+//
+// Who opened the old store before 3, and waits for its lock, gets that when it is free and goes on with it whatever its name is. It is D still, or 4 sees it and K becomes D again.
+// For that the lock must not be held by who swaps, from 3 at the latest. Who comes behind 3 does not find it.
+//
+// A crash is never gone on from with D.ballast-ready, since somebody may have used the old one after it. What there is then, and what becomes of it:
+//
+//	behind 1   D                        the next Beside removes what was built
+//	behind 2   D, D.ballast-ready       the same
+//	behind 3   K, D.ballast-ready       [GiveBack]: K becomes D again, with all that was written to it since, and what was built goes
+//	behind 5   D, K                     it is done; the next Beside removes the folder
+//
+// What only a human can decide is an error:
+//
+//	D.ballast-ready, and neither D nor K   a crash behind 2, and somebody took D away, or its disk is not mounted
+//	D, K, D.ballast-ready                  a crash behind 3, and somebody who does not know of it has made a store
 package place
 
 import (
@@ -59,8 +89,21 @@ func Begin(dst string) (*Site, error) {
 	return Beside(dst)
 }
 
-// Beside is Begin for what will take the place of something at dst: [Site.Swap] instead of [Site.Commit].
+// Beside is Begin for what will take the place of something at dst: [Site.Swap] instead of [Site.Commit]. The error matches ballast.ErrUnfinished as well when
+// a store was made at dst while the one from before had another name.
 func Beside(dst string) (*Site, error) {
+	s, err := lock(dst)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.clear(); err != nil {
+		return nil, errors.Join(err, s.unlock())
+	}
+	return s, nil
+}
+
+// lock makes sure that nobody else builds for the same dst.
+func lock(dst string) (*Site, error) {
 	dst, err := filepath.Abs(dst) // its name, when it is the working directory
 	if err != nil {
 		return nil, err
@@ -69,18 +112,14 @@ func Beside(dst string) (*Site, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	lock, err := vfs.OS.Lock(filepath.Join(dir, "LOCK"))
+	held, err := vfs.OS.Lock(filepath.Join(dir, "LOCK"))
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("another process is about to make %s; wait for it: %w", dst, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Path: filepath.Join(dir, filepath.Base(dst)), dst: dst, dir: dir, lock: lock}
-	if err := os.RemoveAll(s.Path); err != nil { // of a process that died
-		return nil, errors.Join(err, lock.Close())
-	}
-	return s, nil
+	return &Site{Path: filepath.Join(dir, filepath.Base(dst)), dst: dst, dir: dir, lock: held}, nil
 }
 
 // Commit makes what was built durable and gives it its name, which must still be free.
@@ -103,7 +142,13 @@ func (s *Site) Abandon() error {
 		return nil
 	}
 	// The lock is held meanwhile, or the next one who builds for the same dst would lose what it has begun.
-	err := errors.Join(os.RemoveAll(s.dir), s.lock.Close())
+	err := os.RemoveAll(s.dir)
+	return errors.Join(err, s.unlock())
+}
+
+// unlock leaves everything to the next one who builds for the same dst.
+func (s *Site) unlock() error {
+	err := s.lock.Close()
 	s.lock = nil
 	return err
 }

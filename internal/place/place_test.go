@@ -2,10 +2,12 @@ package place
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/raft-ballast/ballast"
@@ -96,30 +98,54 @@ func TestLeftover(t *testing.T) {
 	must(t, site.Abandon())
 }
 
-func TestSwap(t *testing.T) {
+// ways are those that a swap may go: with a check or none, and where names can be exchanged or not.
+func ways(t *testing.T, f func(t *testing.T, checked bool)) {
+	t.Helper()
+	defer func() { exchangeNames = exchange }()
 	for _, can := range []bool{true, false} {
 		if !can {
 			exchangeNames = func(string, string) (bool, error) { return false, nil }
-			defer func() { exchangeNames = exchange }()
 		}
-		dir := t.TempDir()
-		dst, kept := filepath.Join(dir, "store"), filepath.Join(dir, "kept")
-		put(t, dst, "old")
+		for _, checked := range []bool{true, false} {
+			t.Run(fmt.Sprintf("exchange %v, checked %v", can, checked), func(t *testing.T) { f(t, checked) })
+		}
+	}
+}
+
+// swapping is a store, and a new one that is to take its place.
+func swapping(t *testing.T) (dir, dst, kept string, site *Site) {
+	t.Helper()
+	dir = t.TempDir()
+	dst, kept = filepath.Join(dir, "store"), filepath.Join(dir, "kept")
+	put(t, dst, "old")
+	site, err := Beside(dst)
+	must(t, err)
+	put(t, site.Path, "new")
+	return dir, dst, kept, site
+}
+
+func TestSwap(t *testing.T) {
+	ways(t, func(t *testing.T, checked bool) {
+		dir, dst, kept, site := swapping(t)
+		var check func() error
+		if checked {
+			check = func() error { return nil }
+		}
+		must(t, site.Swap(kept, check))
+		if text(t, dst) != "new" || text(t, kept) != "old" || len(names(t, dir)) != 2 {
+			t.Errorf("%q, %q, %v", text(t, dst), text(t, kept), names(t, dir))
+		}
 		site, err := Beside(dst)
 		must(t, err)
-		put(t, site.Path, "new")
-		must(t, site.Swap(kept, nil))
-		if text(t, dst) != "new" || text(t, kept) != "old" || len(names(t, dir)) != 2 {
-			t.Errorf("exchange %v: %q, %q, %v", can, text(t, dst), text(t, kept), names(t, dir))
-		}
-		site, err = Beside(dst)
-		must(t, err)
 		put(t, site.Path, "newest")
-		if err := site.Swap(kept, nil); !errors.Is(err, fs.ErrExist) || text(t, dst) != "new" || text(t, kept) != "old" {
-			t.Errorf("exchange %v: a name that is taken: %v", can, err)
+		if err := site.Swap(kept, check); !errors.Is(err, fs.ErrExist) || text(t, dst) != "new" || text(t, kept) != "old" {
+			t.Errorf("a name that is taken: %v", err)
 		}
 		must(t, site.Abandon())
-	}
+		if got := names(t, dir); len(got) != 2 {
+			t.Errorf("%q are left", got)
+		}
+	})
 }
 
 // Names that cannot change places leave the old one where it is, and nothing else.
@@ -127,16 +153,11 @@ func TestSwapFails(t *testing.T) {
 	broken := errors.New("broken")
 	exchangeNames = func(string, string) (bool, error) { return false, broken }
 	defer func() { exchangeNames = exchange }()
-	dir := t.TempDir()
-	dst := filepath.Join(dir, "store")
-	put(t, dst, "old")
-	site, err := Beside(dst)
-	must(t, err)
-	put(t, site.Path, "new")
+	dir, dst, kept, site := swapping(t)
 	if err := site.Swap(filepath.Join(dst, "kept"), nil); err == nil || text(t, dst) != "old" {
 		t.Errorf("into the store itself: %v", err)
 	}
-	if err := site.Swap(filepath.Join(dir, "kept"), nil); !errors.Is(err, broken) || text(t, dst) != "old" {
+	if err := site.Swap(kept, nil); !errors.Is(err, broken) || text(t, dst) != "old" {
 		t.Errorf("%v", err)
 	}
 	must(t, site.Abandon())
@@ -145,44 +166,33 @@ func TestSwapFails(t *testing.T) {
 	}
 }
 
-// What is found out when the old one has its other name ends a swap, and it gets its own name back.
+// What is found out when the old one has its other name ends a swap, and it gets its own name back. Until then nobody finds the new one: what somebody wrote to that
+// would be removed with it.
 func TestSwapRefused(t *testing.T) {
 	refused := errors.New("refused")
-	for _, can := range []bool{true, false} {
-		if !can {
-			exchangeNames = func(string, string) (bool, error) { return false, nil }
-			defer func() { exchangeNames = exchange }()
+	dir, dst, kept, site := swapping(t)
+	err := site.Swap(kept, func() error {
+		if got := text(t, kept); got != "old" || there(dst) {
+			t.Errorf("%q is kept, and there are %v", got, names(t, dir))
 		}
-		dir := t.TempDir()
-		dst, kept := filepath.Join(dir, "store"), filepath.Join(dir, "kept")
-		put(t, dst, "old")
-		site, err := Beside(dst)
-		must(t, err)
-		put(t, site.Path, "new")
-		err = site.Swap(kept, func() error {
-			if got := text(t, kept); got != "old" {
-				t.Errorf("exchange %v: %q is kept", can, got)
-			}
-			return refused
-		})
-		must(t, site.Abandon())
-		if _, moved := errors.AsType[*MovedError](err); !errors.Is(err, refused) || moved || text(t, dst) != "old" || len(names(t, dir)) != 1 {
-			t.Errorf("exchange %v: %v; there is %q, %v", can, err, text(t, dst), names(t, dir))
+		if err := engine.CheckPlaced(dst); !errors.Is(err, ballast.ErrUnfinished) {
+			t.Errorf("an engine may begin meanwhile: %v", err)
 		}
+		if err := GiveBack(dst); !errors.Is(err, vfs.ErrLocked) {
+			t.Errorf("somebody else takes it back: %v", err)
+		}
+		return refused
+	})
+	must(t, site.Abandon())
+	if _, moved := errors.AsType[*MovedError](err); !errors.Is(err, refused) || moved || text(t, dst) != "old" || len(names(t, dir)) != 1 {
+		t.Errorf("%v; there is %q, %v", err, text(t, dst), names(t, dir))
 	}
 }
 
-// Somebody makes a store where for a moment there is none. It is not replaced, and the error says where what is.
+// Somebody makes a store where for a moment there is none. It is not replaced, and the error says where what is, as does the next one who comes.
 func TestSwapLate(t *testing.T) {
-	exchangeNames = func(string, string) (bool, error) { return false, nil }
-	defer func() { exchangeNames = exchange }()
-	dir := t.TempDir()
-	dst, kept := filepath.Join(dir, "store"), filepath.Join(dir, "kept")
-	put(t, dst, "old")
-	site, err := Beside(dst)
-	must(t, err)
-	put(t, site.Path, "new")
-	err = site.Swap(kept, func() error {
+	_, dst, kept, site := swapping(t)
+	err := site.Swap(kept, func() error {
 		put(t, dst, "somebody's")
 		return nil
 	})
@@ -191,6 +201,13 @@ func TestSwapLate(t *testing.T) {
 	if !ok || !errors.Is(err, fs.ErrExist) || text(t, dst) != "somebody's" || text(t, moved.Old) != "old" || text(t, moved.New) != "new" {
 		t.Errorf("%v", err)
 	}
+	if _, err := Beside(dst); !errors.Is(err, ballast.ErrUnfinished) || !strings.Contains(err.Error(), kept) {
+		t.Errorf("the next one: %v", err)
+	}
+	must(t, os.RemoveAll(moved.New))
+	site, err = Beside(dst)
+	must(t, err)
+	must(t, site.Abandon())
 }
 
 // Rename replaces nothing, whether the file system sees to that or not.
@@ -215,30 +232,6 @@ func TestRename(t *testing.T) {
 		if err := Rename(folder+"2", folder+"3"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%v, of nothing: %v", can, err)
 		}
-	}
-}
-
-// A crash in the middle of a swap in two steps leaves nothing at the destination, and Finish puts the new one there.
-func TestFinish(t *testing.T) {
-	dir := t.TempDir()
-	dst := filepath.Join(dir, "store")
-	put(t, dst+engine.UnplacedSuffix, "new")
-	if _, err := Begin(dst); !errors.Is(err, ballast.ErrUnfinished) {
-		t.Errorf("something else is made there: %v", err)
-	}
-	must(t, os.Mkdir(dst, 0o700)) // a service makes the folder that it will need
-	if done, err := Finish(dst); !done || err != nil || text(t, dst) != "new" {
-		t.Errorf("%v, %v", done, err)
-	}
-	put(t, dst+engine.UnplacedSuffix, "newer")
-	if done, err := Finish(dst); done || err != nil || text(t, dst) != "new" {
-		t.Errorf("over one that is there: %v, %v", done, err)
-	}
-	link, elsewhere := filepath.Join(dir, "link"), filepath.Join(t.TempDir(), "store")
-	must(t, os.Symlink(elsewhere, link))
-	put(t, elsewhere+engine.UnplacedSuffix, "new")
-	if done, err := Finish(link); !done || err != nil || text(t, elsewhere) != "new" {
-		t.Errorf("where a link leads to: %v, %v", done, err)
 	}
 }
 

@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -28,34 +26,26 @@ func (e *MovedError) Error() string {
 func (e *MovedError) Unwrap() error { return e.Err }
 
 // Swap makes what was built durable and puts it in the place of what is at dst, which is called kept from then on, in the same
-// folder. Nothing is removed. When the old one has that name, and nobody finds it under its own any more, check is asked, unless it is nil; its error ends the
-// swap. After an error that is no [*MovedError] the old one is at dst, as it was.
+// folder. Nothing is removed. After an error that is no [*MovedError] the old one is at dst, as it was.
 //
-// Where the file system can exchange two names that is one step: after a crash dst is the old one or the new one, and the other
-// is at kept or nowhere. Elsewhere a crash may leave nothing at dst; then [Finish] completes it, and before that no engine makes a new store
-// there, see [engine.CheckPlaced].
+// check is for an old one that somebody may use meanwhile; nil for one that nobody can. It is asked when the old one has its other name, and nobody finds it under its own any
+// more, nor the new one. Its error ends the swap. Without check the two names are exchanged, where the file system can: after a crash dst is the old one or the new one. Otherwise a
+// crash may leave nothing at dst, see [Unfinished].
 func (s *Site) Swap(kept string, check func() error) error {
 	if err := Sync(s.Path); err != nil {
 		return err
 	}
-	ready := s.dst + engine.UnplacedSuffix
-	for _, path := range []string{kept, ready} {
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is in the way; give it another name first: %w", path, fs.ErrExist)
-		}
-	}
-	parent := filepath.Dir(s.dst)
-	if abs, err := filepath.Abs(kept); err != nil || filepath.Dir(abs) != parent {
+	if abs, err := filepath.Abs(kept); err != nil || filepath.Dir(abs) != filepath.Dir(s.dst) {
 		return errors.Join(err, fmt.Errorf("%s is not in the folder of %s", kept, s.dst))
 	}
-	if check == nil {
-		check = func() error { return nil }
-	}
-	w := &swap{dst: s.dst, kept: kept, ready: ready, old: s.dst, new: s.Path}
+	w := &swap{site: s, kept: kept, old: s.dst, new: s.Path}
 	if err := w.run(check); err != nil {
 		return w.back(err)
 	}
-	if err := errors.Join(vfs.OS.SyncDir(parent), s.Abandon()); err != nil {
+	if err := w.sync(); err != nil {
+		return w.moved(err)
+	}
+	if err := s.Abandon(); err != nil {
 		return &MovedError{Old: w.old, New: w.new, Err: err}
 	}
 	return nil
@@ -63,12 +53,16 @@ func (s *Site) Swap(kept string, check func() error) error {
 
 // swap is one that goes on.
 type swap struct {
-	dst, kept, ready string
-	old, new         string         // where they are
-	undo             []func() error // the steps so far
+	site     *Site
+	kept     string
+	old, new string         // where they are
+	undo     []func() error // the steps so far
 }
 
 func (w *swap) run(check func() error) error {
+	if check != nil {
+		return w.inSteps(check)
+	}
 	// The name that it has for a moment is never one that the old one could be removed under.
 	if err := w.move(&w.new, w.kept); err != nil {
 		return err
@@ -76,23 +70,25 @@ func (w *swap) run(check func() error) error {
 	if err := w.sync(); err != nil {
 		return err
 	}
-	switch done, err := w.exchange(); {
-	case err != nil:
+	done, err := exchangeNames(w.new, w.old)
+	if err != nil {
 		return err
-	case done:
-		return check()
 	}
-	return w.inTwoSteps(check)
+	if done {
+		w.new, w.old = w.old, w.new
+		return nil
+	}
+	return w.inSteps(func() error { return nil })
 }
 
-// inTwoSteps is for a file system that cannot exchange names. What is at kept is the new one. Its name is durable before the old one loses its own:
-// it says to whoever looks that there is something.
-func (w *swap) inTwoSteps(check func() error) error {
+// inSteps is the order that the package's documentation explains.
+func (w *swap) inSteps(check func() error) error {
 	for _, step := range []func() error{
-		func() error { return w.move(&w.new, w.ready) }, w.sync,
+		func() error { return w.site.note(w.kept) }, w.sync,
+		func() error { return w.move(&w.new, w.site.ready()) }, w.sync,
 		func() error { return w.move(&w.old, w.kept) }, w.sync,
 		check,
-		func() error { return w.move(&w.new, w.dst) },
+		func() error { return w.move(&w.new, w.site.dst) },
 	} {
 		if err := step(); err != nil {
 			return err
@@ -118,63 +114,25 @@ func (w *swap) move(which *string, to string) error {
 	return nil
 }
 
-func (w *swap) exchange() (bool, error) {
-	done, err := exchangeNames(w.new, w.old)
-	if done {
-		w.new, w.old = w.old, w.new
-		w.undo = append(w.undo, func() error {
-			done, err := exchangeNames(w.new, w.old)
-			if done {
-				w.new, w.old = w.old, w.new
-			}
-			return err
-		})
-	}
-	return done, err
-}
-
-func (w *swap) sync() error { return vfs.OS.SyncDir(filepath.Dir(w.dst)) }
+func (w *swap) sync() error { return vfs.OS.SyncDir(filepath.Dir(w.site.dst)) }
 
 // back takes all steps back, the last one first.
 func (w *swap) back(cause error) error {
 	for _, undo := range slices.Backward(w.undo) {
 		if err := undo(); err != nil {
-			return &MovedError{Old: w.old, New: w.new, Err: errors.Join(cause, err)}
+			return w.moved(errors.Join(cause, err))
 		}
 	}
 	return errors.Join(cause, w.sync())
 }
 
+// moved is the error of a swap that stays as it is. The note of where the old one is stays too.
+func (w *swap) moved(err error) error {
+	return &MovedError{Old: w.old, New: w.new, Err: errors.Join(err, w.site.unlock())}
+}
+
 // exchangeNames is exchange; tests replace it by one that cannot.
 var exchangeNames = exchange
-
-// Finish puts at dst what an interrupted [Site.Swap] has left complete beside it, and reports whether there was anything to do.
-// Something that is at dst is never replaced, but for a folder or a file in which there is nothing. A link is followed, as it was before the swap.
-func Finish(dst string) (bool, error) {
-	dst = engine.Place(dst)
-	if !Unfinished(dst) {
-		return false, nil
-	}
-	if err := os.Remove(dst); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return true, err
-	}
-	return true, errors.Join(Rename(dst+engine.UnplacedSuffix, dst), vfs.OS.SyncDir(filepath.Dir(dst)))
-}
-
-// Unfinished reports whether there is nothing at dst, and [Finish] would put something there.
-func Unfinished(dst string) bool {
-	dst = engine.Place(dst)
-	_, err := os.Lstat(dst + engine.UnplacedSuffix)
-	return err == nil && nothing(dst)
-}
-
-// Waits reports whether a name is that of what [Finish] puts into its place, and returns the name that it gets.
-func Waits(name string) (dst string, waits bool) {
-	return strings.CutSuffix(name, engine.UnplacedSuffix)
-}
-
-// Unplaced is the error that says so, and what to do.
-func Unplaced(dst string) error { return engine.UnplacedError(dst) }
 
 // nothing reports whether there is nothing at a path, or an empty folder or file, as somebody makes it for a store to come.
 func nothing(path string) bool {

@@ -14,8 +14,8 @@ const waits = 250 * time.Millisecond
 // It is for a store that has just got another name. Who opened it under the old one and waits for its lock, as raft-boltdb does for ever, does
 // not see the new name, and would write to what nobody reads any more.
 //
-// Where the system does not tell, Writers waits for as long as such a one needs to take the lock, and reports false: who asks for the lock next finds it
-// taken. That is all but sure, and not a promise.
+// Where the system does not tell, Writers waits for as long as such a one needs to take the lock, which must be free, and reports false: who asks for the lock next finds it
+// taken, or what was written. That is all but sure, and not a promise.
 func Writers(path string) bool {
 	if open, known := look(path); known && !open {
 		return false
