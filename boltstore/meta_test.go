@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -144,10 +145,73 @@ func TestDamagedMetaOfAll(t *testing.T) {
 		return err
 	}))
 	must(t, db.Close())
-	overwrite(t, path, newestMeta(t, path)+metaTx, flip)
-	for _, readOnly := range []bool{true, false} {
-		if _, err := boltstore.Open(path, &boltstore.Options{ReadOnly: readOnly}); !errors.Is(err, ballast.ErrCorrupt) {
-			t.Errorf("ReadOnly %v: Open returned %v", readOnly, err)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	at = newestMeta(t, path)
+	for name, damage := range map[string]func([]byte){
+		"a flipped byte": func(b []byte) { flip(b[metaTx:]) },
+		"zeros":          func(b []byte) { clear(b[:512]) },
+	} {
+		must(t, os.WriteFile(path, whole, 0o600))
+		overwrite(t, path, at, damage)
+		for _, readOnly := range []bool{true, false} {
+			if _, err := boltstore.Open(path, &boltstore.Options{ReadOnly: readOnly}); !errors.Is(err, ballast.ErrCorrupt) {
+				t.Errorf("%s, ReadOnly %v: Open returned %v", name, readOnly, err)
+			}
+		}
+	}
+}
+
+// A bucket that the last transaction has made is not made anew over what says so.
+func TestDamagedMetaOfABucket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	for _, name := range []string{"logs", "conf"} {
+		must(t, db.Update(func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte(name))
+			return err
+		}))
+	}
+	must(t, db.Close())
+	at := newestMeta(t, path)
+	overwrite(t, path, at+metaTx, flip)
+	content, err := os.ReadFile(path)
+	must(t, err)
+	damage, ok := errors.AsType[*ballast.CorruptionError](func() error { _, err := boltstore.Open(path, nil); return err }())
+	if !ok || damage.Offset != at {
+		t.Errorf("Open returned %v", damage)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != string(content) {
+		t.Errorf("the file has changed, %v", err)
+	}
+}
+
+// A crash in the creation leaves any of the four pages, and what is opened is new or says what to do.
+func TestCutCreation(t *testing.T) {
+	if os.Getpagesize() != page {
+		t.Skip("another page size")
+	}
+	path := filepath.Join(t.TempDir(), "raft.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	must(t, db.Close())
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	for kept := range 1 << 4 {
+		content := make([]byte, len(whole))
+		for i := range 4 {
+			if kept>>i&1 == 1 {
+				copy(content[i*page:(i+1)*page], whole[i*page:])
+			}
+		}
+		must(t, os.WriteFile(path, content, 0o600))
+		s, err := boltstore.Open(path, nil)
+		if err == nil {
+			must(t, s.StoreLog(&raft.Log{Index: 1}))
+			closeStore(t, s)
+		} else if !errors.Is(err, ballast.ErrCorrupt) || !strings.HasSuffix(err.Error(), "if its creation was cut off and nothing was ever stored, remove it") {
+			t.Errorf("pages %04b: Open returned %v", kept, err)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (s *Store) invalid(cause error) error {
 		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: fmt.Errorf("no valid meta page: %w", cause)}
 	case n > 0 && bytes.Count(head[:n], []byte{0}) == n:
 		return &ballast.CorruptionError{Path: s.path, Offset: 0,
-			Err: errors.New("it begins with zeros only; if its creation was cut off and nothing was ever stored, remove it")}
+			Err: errors.New("it begins with zeros only; " + removeIt)}
 	}
 	return fmt.Errorf("%w: %s is not a bbolt file; give another path", ballast.ErrForeign, s.path)
 }
@@ -150,10 +150,7 @@ func (s *Store) prepare() error {
 		return err
 	}
 	if !complete && !s.opts.ReadOnly {
-		s.writing.Lock()
-		err := s.update(createBuckets)
-		s.writing.Unlock()
-		if err != nil {
+		if err := s.complete(); err != nil {
 			return err
 		}
 	}
@@ -161,6 +158,16 @@ func (s *Store) prepare() error {
 		return err
 	}
 	return s.view(func(w *view) error { return s.load(w.tx) })
+}
+
+// complete creates the buckets that are missing, unless that would write over the page that says that they may have been there.
+func (s *Store) complete() error {
+	if s.damaged != nil {
+		return s.damaged
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.update(createBuckets)
 }
 
 // settle makes durable what is about to be shown. A process that was killed between a write and its sync has left it in
@@ -205,10 +212,7 @@ func createBuckets(tx *bbolt.Tx) error {
 
 // load sets the bounds of the log and the commit index.
 func (s *Store) load(tx *bbolt.Tx) error {
-	first, last, err := s.bounds(tx)
-	if err == nil {
-		err = s.checkEnds(tx)
-	}
+	first, last, err := s.ends(tx)
 	if err != nil {
 		return err
 	}
@@ -225,39 +229,6 @@ func (s *Store) load(tx *bbolt.Tx) error {
 	s.stored = commit
 	s.publish(first, last, min(commit, last))
 	return nil
-}
-
-// bounds returns the lowest and the highest index in the file, 0 when there is none.
-func (s *Store) bounds(tx *bbolt.Tx) (first, last uint64, err error) {
-	logs := tx.Bucket(logsBucket)
-	if logs == nil {
-		return 0, 0, nil
-	}
-	c := logs.Cursor()
-	if k, _ := c.Seek(key(1)); k != nil {
-		if first, err = s.index(k); err != nil {
-			return 0, 0, err
-		}
-		k, _ = c.Last()
-		last, err = s.index(k)
-	}
-	return first, last, err
-}
-
-// checkEnds returns an error when the first or the last key is damaged, and others would seem not to be in the log. It is for a transaction that
-// has not deleted anything: bbolt's cursor does not always come back from a page that is empty.
-func (s *Store) checkEnds(tx *bbolt.Tx) error {
-	logs := tx.Bucket(logsBucket)
-	if logs == nil {
-		return nil
-	}
-	c := logs.Cursor()
-	if first, err := s.seek(c, 1); err != nil || first == 0 {
-		return err
-	}
-	last, _ := c.Last()
-	before, _ := c.Prev()
-	return s.ascending(before, last)
 }
 
 // index reads a key of the log's bucket.
