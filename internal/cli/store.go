@@ -95,11 +95,7 @@ func (p place) checkWritable() error {
 	case err != nil || kind == p.engine.name:
 		return err
 	case kind != "":
-		at := p.path
-		if kind == "raftwal" && !info.IsDir() {
-			at = filepath.Dir(at)
-		}
-		return fmt.Errorf("%s is no store of the engine %s, but one of %s; give %s:%s", p.path, p.engine.name, kind, kind, at)
+		return p.wrongKind(kind, info)
 	}
 	if src, err := p.open(); err != nil { // which says whether it is damaged, or something else, and makes nothing
 		return err
@@ -107,6 +103,15 @@ func (p place) checkWritable() error {
 		return err
 	}
 	return fmt.Errorf("there is no store of the engine %s at %s; check the path", p.engine.name, p.path)
+}
+
+// wrongKind says that there is a store of another engine.
+func (p place) wrongKind(kind string, info fs.FileInfo) error {
+	at := p.path
+	if kind == "raftwal" && !info.IsDir() {
+		at = filepath.Dir(at)
+	}
+	return fmt.Errorf("%s is no store of the engine %s, but one of %s; give %s:%s", p.path, p.engine.name, kind, kind, at)
 }
 
 // openForWriting opens a store that is there, and nothing that would lose by it.
@@ -170,6 +175,9 @@ func checkWalDir(e engine, path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no store: %w; check the path", err)
 	case err == nil && !info.IsDir():
+		if kind, err := kindAt(path, info); err == nil && kind != "" {
+			return place{e, path}.wrongKind(kind, info)
+		}
 		return fmt.Errorf("wal:%s is a file, and a wal is a folder; check the path", path)
 	}
 	return nil
