@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/hashicorp/raft"
-
-	"github.com/raft-ballast/ballast"
 )
 
 // compactRatio is the share of a value log file that has to be garbage for Compact to move the rest.
@@ -19,10 +15,10 @@ const compactRatio = 0.05
 // is left of value log files of which a twentieth or more is garbage. nil options stand for the defaults; GCInterval and GCDiscardRatio
 // are not looked at. Moving takes space for a value log file in the meantime; without it these files stay.
 //
-// Badger, when it opens a directory for writing, cuts the newest value log file off at the first entry that it cannot read, and all behind it are lost. So every
-// entry is read before, and a directory with a damaged one is refused. What was not closed cleanly is not read: there such an end is a crash's.
+// A directory is refused with a [*ballast.CorruptionError] when a record of its value log is damaged, be it of something that was deleted: badger would drop the good
+// entries behind it. In the newest file of a directory that was not closed cleanly such an end is taken for a crash's, as by Open.
 //
-// Errors: those of [Open]; [*ballast.CorruptionError] for a damaged entry; fs.ErrNotExist where there is no badger directory; ctx's, which is asked between the steps. After an error, or a
+// Errors: those of [Open]; fs.ErrNotExist where there is no badger directory; ctx's, which is asked between the steps. After an error, or a
 // crash, the store is what it was.
 func Compact(ctx context.Context, dir string, opts *Options) error {
 	if _, err := os.Stat(filepath.Join(dir, "MANIFEST")); err != nil {
@@ -36,11 +32,9 @@ func Compact(ctx context.Context, dir string, opts *Options) error {
 		return errors.New("badgerstore: Compact writes; leave out ReadOnly")
 	}
 	o.GCInterval, o.GCDiscardRatio = -1, compactRatio
-	if err := readAll(ctx, dir, o); err != nil {
-		return err
-	}
 	// Closing writes what is in memory to tables, and only what is in tables is compacted.
-	for _, step := range []func(*Store) error{func(*Store) error { return nil }, (*Store).flatten, (*Store).flatten} {
+	check := func(s *Store) error { return s.checkValueLogs(ctx) }
+	for _, step := range []func(*Store) error{check, (*Store).flatten, (*Store).flatten} {
 		s, err := Open(dir, &o)
 		if err != nil {
 			return err
@@ -53,32 +47,6 @@ func Compact(ctx context.Context, dir string, opts *Options) error {
 			err = e
 		}
 		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readAll returns an error when an entry is damaged.
-func readAll(ctx context.Context, dir string, o Options) (err error) {
-	o.ReadOnly, o.Metrics = true, nil
-	s, err := Open(dir, &o)
-	if errors.Is(err, ballast.ErrCorrupt) {
-		return err
-	}
-	if err != nil {
-		return nil // it was not closed cleanly, or opening it for writing says the same
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	for index := uint64(1); index != 0; index++ {
-		if index, err = s.NextIndex(index); err != nil || index == 0 {
-			return err
-		}
-		err = s.GetLog(index, new(raft.Log))
-		if errors.Is(err, ballast.ErrCorrupt) {
-			return fmt.Errorf("badgerstore: it is not compacted, because badger would drop what is behind the damage: %w", err)
-		}
-		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,11 @@
 // Entries of 32 KiB or more lie in badger's value log. Its files are 128 MiB, and the space of a deleted
 // entry comes back when most of its file is garbage: in the background, and after Close and Open.
 //
-// Opening reads every table once. A read-only store needs a directory that was closed cleanly.
+// A damaged record of the value log is never taken for its end in a directory that was closed cleanly. Badger would drop what is behind it, so
+// Open for writing returns a CorruptionError when it is in the newest file. With one in an older file, once badger would collect that, no garbage is
+// collected any more, and Options.Logger is told. After a crash damage in the newest file cannot be told from a write that was torn.
+//
+// Opening reads every table and the newest value log file once. A read-only store needs a directory that was closed cleanly.
 //
 // # Full disks
 //
@@ -67,6 +71,6 @@
 // Index 0 under logs- is no entry; raft does not write it.
 //
 // Source files: options.go, open.go and preflight.go open a directory; store.go reads; write.go,
-// redo.go and delete.go write; graves.go is the record of deletions; gc.go and compact.go return space; logger.go
-// listens to badger.
+// redo.go and delete.go write; graves.go is the record of deletions; gc.go and compact.go return space; valuelog.go finds damage
+// before badger drops what is behind it; logger.go listens to badger.
 package badgerstore

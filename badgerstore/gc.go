@@ -2,6 +2,8 @@ package badgerstore
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -47,12 +49,16 @@ func (s *Store) forget() {
 // rewriteLead is how long writes are held back for a garbage collection to begin, a few instructions.
 const rewriteLead = 5 * time.Millisecond
 
-// beforeRewrite is called before the garbage collection asks badger for its newest version. Badger
-// reads that without the lock that its write path holds, so no write may be under way then; a later one
+// beforeRewrite is called before the garbage collection looks at a file and asks badger for its newest version. A file of which it would not
+// move all that lives is not collected. Badger reads the version without the lock that its write path holds, so no write may be under way then; a later one
 // passes a lock that the question has passed too.
-func (s *Store) beforeRewrite() {
+func (s *Store) beforeRewrite(file uint32) error {
+	if err := checkValueLog(filepath.Join(s.dir, fmt.Sprintf("%06d%s", file, vlogSuffix))); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	time.AfterFunc(rewriteLead, s.mu.Unlock)
+	return nil
 }
 
 // beforeRemoval is called when the garbage collection has moved what lives in a file, before it

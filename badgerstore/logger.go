@@ -26,7 +26,7 @@ const (
 )
 
 // errGCStopped unwinds badger's garbage collection before it removes a file.
-var errGCStopped = errors.New("badgerstore: the value log's garbage collection was stopped, since a write had failed")
+var errGCStopped = errors.New("badgerstore: the value log's garbage collection was stopped, since a write had failed, or a file is damaged")
 
 // logAdapter is badger's logger. It also is the only place where some of badger's failures can be seen.
 type logAdapter struct {
@@ -35,7 +35,7 @@ type logAdapter struct {
 
 	// beforeRewrite and beforeRemoval are called by the garbage collection's goroutine, before it looks
 	// at a file and before it removes it. They are set before that runs.
-	beforeRewrite func()
+	beforeRewrite func(file uint32) error
 	beforeRemoval func() error
 
 	flushFailures atomic.Int64
@@ -78,7 +78,10 @@ func (l *logAdapter) Warningf(format string, args ...any) { l.print(slog.LevelWa
 func (l *logAdapter) Infof(format string, args ...any) {
 	switch {
 	case format == formatRewriting && l.beforeRewrite != nil:
-		l.beforeRewrite()
+		if err := l.beforeRewrite(fileNumber(args)); err != nil {
+			l.print(slog.LevelError, "The value log's garbage collection was stopped: %v", []any{err})
+			panic(errGCStopped)
+		}
 	case format == formatRemoving && l.beforeRemoval != nil:
 		if err := l.beforeRemoval(); err != nil {
 			panic(errGCStopped)
@@ -96,6 +99,16 @@ func (l *logAdapter) print(level slog.Level, format string, args []any) {
 	}
 	text := strings.TrimSpace(fmt.Sprintf(format, args...))
 	l.out.Log(ctx, level, text, "component", "badger")
+}
+
+// fileNumber returns badger's number of a value log file.
+func fileNumber(args []any) uint32 {
+	for _, arg := range args {
+		if n, ok := arg.(uint32); ok {
+			return n
+		}
+	}
+	return 0 // there is no such file, and so nothing is collected
 }
 
 func firstError(args []any) error {

@@ -116,7 +116,10 @@ func preflight(dir string, opt *badger.Options) (memTable int64, err error) {
 	if tables.any && !tables.ours && !wal {
 		return 0, errForeignKeys(dir)
 	}
-	return memTable, nil
+	if !wal && !opt.ReadOnly { // it was closed cleanly, so no crash has torn a write
+		err = checkNewest(dir, entries)
+	}
+	return memTable, err
 }
 
 // checkFile looks at one file of the directory and returns the MemTableSize that it needs.

@@ -89,8 +89,8 @@ type Old struct {
 
 // From returns the old store that a function of Ballast's engines opens, which is boltstore.Open for what raft-boltdb has written and
 // badgerstore.Open for what raft-badger has. boltstore opens it for reading with ReadOnly; badgerstore does so only when it was closed
-// cleanly, so after a crash of the old application it needs to write: pass nil. Badger cuts a damaged value log off when it opens for writing; with ReadOnly damage is an
-// error.
+// cleanly, so after a crash of the old application it needs to write: pass nil. After a crash badger cuts a damaged value log off when it opens for writing; otherwise, and with ReadOnly,
+// damage is an error.
 func From[S Source, O any](path string, open func(path string, opts *O) (S, error), opts *O) Old {
 	return Old{Path: path, Open: func(path string) (Source, error) {
 		s, err := open(path, opts)

@@ -144,7 +144,7 @@ func runStableChange(cmd *cobra.Command, s streams, name, key string, value []by
 	if err != nil {
 		return err
 	}
-	src, err := at.openForWriting(s)
+	src, err := at.openForWriting()
 	if err != nil {
 		return err
 	}

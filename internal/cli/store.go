@@ -110,11 +110,8 @@ func (p place) checkWritable() error {
 }
 
 // openForWriting opens a store that is there, and nothing that would lose by it.
-func (p place) openForWriting(s streams) (*source, error) {
+func (p place) openForWriting() (*source, error) {
 	if err := p.checkWritable(); err != nil {
-		return nil, err
-	}
-	if err := p.checkReadable(s); err != nil {
 		return nil, err
 	}
 	if p.engine.name == defaultEngine {
@@ -125,6 +122,9 @@ func (p place) openForWriting(s streams) (*source, error) {
 		return &source{place: p, readStore: store}, nil
 	}
 	store, err := p.engine.open(p.path)
+	if errors.Is(err, ballast.ErrCorrupt) {
+		return nil, fmt.Errorf("%s was not changed: %w", p, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -133,28 +133,6 @@ func (p place) openForWriting(s streams) (*source, error) {
 		return nil, errors.Join(fmt.Errorf("%s was not changed, because a write would hide what is missing: %w; `ballast repair %s` says what can be kept", p, damage, p), src.Close())
 	}
 	return src, nil
-}
-
-// checkReadable reads all of a badger directory. Badger, when it opens one for writing, cuts the newest value log file off at the first entry that
-// it cannot read, and good ones behind it are lost.
-func (p place) checkReadable(s streams) (err error) {
-	if p.engine.name != "badger" {
-		return nil
-	}
-	src, err := p.open()
-	if errors.Is(err, ballast.ErrCorrupt) {
-		return err
-	}
-	if err != nil {
-		return nil // it was not closed cleanly, and such an end is a crash's; or opening it for writing says the same
-	}
-	defer closing(src, &err)
-	found, err := src.scanAll(s)
-	if err == nil && len(found.damaged) > 0 {
-		err = fmt.Errorf("%s was not changed, because badger would drop what is behind the damage: %w: %s; `ballast repair %s` says what can be kept",
-			p, ballast.ErrCorrupt, found.damaged[0].line(), p)
-	}
-	return err
 }
 
 // findStore finds out what a name on the command line means.
