@@ -26,14 +26,20 @@ const (
 	boltMagicOffset = 16         // wire format
 	boltSumOffset   = 72         // wire format
 	boltMetaEnd     = 80         // wire format
+	boltFirstPages  = 4          // that a file has when it is created: these two, the freelist and an empty leaf
 )
 
 var errMeta = errors.New("this page says which transaction is the last, and is not valid; bbolt goes on with the other one, and what was acknowledged last may be missing")
 
 // checkMeta finds out whether one of the two pages is not valid. The next transaction writes over it, so this is asked before there is one. A file
 // that has nothing in it, and a page that its creation cannot have left as it is, has had something in it: to create the buckets would hide that.
+// The creation leaves zeros where it was cut off, in a file that no transaction has made longer.
 func (s *Store) checkMeta(tx *bbolt.Tx) error {
 	size := int64(s.db.Info().PageSize)
+	info, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("boltstore: %w", err)
+	}
 	for _, page := range [2]int64{0, size} {
 		meta := make([]byte, boltMetaEnd)
 		if _, err := s.file.ReadAt(meta, page); err != nil {
@@ -43,7 +49,7 @@ func (s *Store) checkMeta(tx *bbolt.Tx) error {
 			continue
 		}
 		name, _ := tx.Cursor().First()
-		if name == nil && [boltMetaEnd]byte(meta) == [boltMetaEnd]byte{} {
+		if name == nil && info.Size() <= boltFirstPages*size && [boltMetaEnd]byte(meta) == [boltMetaEnd]byte{} {
 			continue // its creation was cut off
 		}
 		s.damaged = &ballast.CorruptionError{Path: s.path, Offset: page, Err: errMeta}

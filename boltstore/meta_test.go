@@ -144,10 +144,19 @@ func TestDamagedMetaOfAll(t *testing.T) {
 		return err
 	}))
 	must(t, db.Close())
-	overwrite(t, path, newestMeta(t, path)+metaTx, flip)
-	for _, readOnly := range []bool{true, false} {
-		if _, err := boltstore.Open(path, &boltstore.Options{ReadOnly: readOnly}); !errors.Is(err, ballast.ErrCorrupt) {
-			t.Errorf("ReadOnly %v: Open returned %v", readOnly, err)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	at = newestMeta(t, path)
+	for name, damage := range map[string]func([]byte){
+		"a flipped byte": func(b []byte) { flip(b[metaTx:]) },
+		"zeros":          func(b []byte) { clear(b[:512]) },
+	} {
+		must(t, os.WriteFile(path, whole, 0o600))
+		overwrite(t, path, at, damage)
+		for _, readOnly := range []bool{true, false} {
+			if _, err := boltstore.Open(path, &boltstore.Options{ReadOnly: readOnly}); !errors.Is(err, ballast.ErrCorrupt) {
+				t.Errorf("%s, ReadOnly %v: Open returned %v", name, readOnly, err)
+			}
 		}
 	}
 }
