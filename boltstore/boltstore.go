@@ -48,6 +48,7 @@
 //	tx.go          write transactions, failures and panics
 //	compact.go     writing the file anew
 //	meta.go        the two pages that the file begins with
+//	ends.go        where the log begins and ends, also where a key there is damaged
 //	observe.go     what metrics and the watch over stalls are told
 package boltstore
 
@@ -158,7 +159,8 @@ type Store struct {
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
 // [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration or a repair has not finished; [ballast.ErrUnknownVersion] for a later version of
-// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error. Ask [Store.Damaged] for damage with which it opens.
+// bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error. Where only the key of the first or of the last entry is damaged, the file is
+// opened with ReadOnly. Ask [Store.Damaged] for damage with which it opens.
 func Open(path string, opts *Options) (*Store, error) {
 	s := &Store{path: path}
 	if opts != nil {

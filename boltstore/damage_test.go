@@ -14,6 +14,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/memstore"
 )
 
 // write makes a store of n entries at path, and closes it.
@@ -147,6 +148,61 @@ func TestFlippedKeys(t *testing.T) {
 	}
 	if n, err := walk(path); n != last-first+1 || err != nil {
 		t.Errorf("of the whole file %d entries are read, %v", n, err)
+	}
+}
+
+// The key of an entry at an end of the log is damaged, or of the one beside it. For reading the log ends where its entries say, and what is damaged is not copied
+// over; nothing is written behind it.
+func TestFlippedKeysAtTheEnds(t *testing.T) {
+	const first, last = 1001, 1100
+	path := filepath.Join(t.TempDir(), "raft.db")
+	s := open(t, path, nil)
+	for index := uint64(first); index <= last; index++ {
+		if err := s.StoreLog(&raft.Log{Index: index, Term: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeStore(t, s)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := filepath.Join(t.TempDir(), "flipped.db")
+	for _, c := range []struct {
+		index uint64
+		bit   int // of the key, from the highest one
+	}{{first, 47}, {first, 54}, {first + 1, 54}, {last - 1, 47}, {last, 47}, {last, 53}, {last, 63}, {last, 62}} {
+		k := append(binary.BigEndian.AppendUint64(nil, c.index), encodedEntry...)
+		other := append([]byte{}, k...)
+		other[c.bit/8] ^= 0x80 >> (c.bit % 8)
+		if err := os.WriteFile(flipped, []byte(strings.ReplaceAll(string(whole), string(k), string(other))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := boltstore.Open(flipped, nil); !errors.Is(err, ballast.ErrCorrupt) {
+			t.Errorf("entry %d, bit %d: opened for writing: %v", c.index, c.bit, err)
+		}
+		s := open(t, flipped, &boltstore.Options{ReadOnly: true})
+		from, _ := s.FirstIndex()
+		to, _ := s.LastIndex()
+		if from != first || to != last {
+			t.Errorf("entry %d, bit %d: it has entries from %d to %d; want %d to %d", c.index, c.bit, from, to, first, last)
+		}
+		if _, err := ballast.Copy(t.Context(), memstore.New(), s, nil); err == nil {
+			t.Errorf("entry %d, bit %d: it was copied", c.index, c.bit)
+		}
+		if _, err := walk(flipped); !errors.Is(err, ballast.ErrCorrupt) {
+			t.Errorf("entry %d, bit %d: read: %v", c.index, c.bit, err)
+		}
+		read := 0
+		for index := uint64(first); index <= last; index++ {
+			if s.GetLog(index, &raft.Log{}) == nil {
+				read++
+			}
+		}
+		if read < last-first-1 {
+			t.Errorf("entry %d, bit %d: %d entries are read", c.index, c.bit, read)
+		}
+		closeStore(t, s)
 	}
 }
 

@@ -205,10 +205,7 @@ func createBuckets(tx *bbolt.Tx) error {
 
 // load sets the bounds of the log and the commit index.
 func (s *Store) load(tx *bbolt.Tx) error {
-	first, last, err := s.bounds(tx)
-	if err == nil {
-		err = s.checkEnds(tx)
-	}
+	first, last, err := s.ends(tx)
 	if err != nil {
 		return err
 	}
@@ -225,39 +222,6 @@ func (s *Store) load(tx *bbolt.Tx) error {
 	s.stored = commit
 	s.publish(first, last, min(commit, last))
 	return nil
-}
-
-// bounds returns the lowest and the highest index in the file, 0 when there is none.
-func (s *Store) bounds(tx *bbolt.Tx) (first, last uint64, err error) {
-	logs := tx.Bucket(logsBucket)
-	if logs == nil {
-		return 0, 0, nil
-	}
-	c := logs.Cursor()
-	if k, _ := c.Seek(key(1)); k != nil {
-		if first, err = s.index(k); err != nil {
-			return 0, 0, err
-		}
-		k, _ = c.Last()
-		last, err = s.index(k)
-	}
-	return first, last, err
-}
-
-// checkEnds returns an error when the first or the last key is damaged, and others would seem not to be in the log. It is for a transaction that
-// has not deleted anything: bbolt's cursor does not always come back from a page that is empty.
-func (s *Store) checkEnds(tx *bbolt.Tx) error {
-	logs := tx.Bucket(logsBucket)
-	if logs == nil {
-		return nil
-	}
-	c := logs.Cursor()
-	if first, err := s.seek(c, 1); err != nil || first == 0 {
-		return err
-	}
-	last, _ := c.Last()
-	before, _ := c.Prev()
-	return s.ascending(before, last)
 }
 
 // index reads a key of the log's bucket.

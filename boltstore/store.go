@@ -377,21 +377,23 @@ var errOrder = errors.New("the keys are not in their order, so others cannot be 
 // seek returns the lowest index that is at least the one that is given, 0 for none. Where that one is not there the keys around it have to say so
 // too: one that is damaged hides others, and they would be taken for a gap.
 func (s *Store) seek(c *bbolt.Cursor, index uint64) (next uint64, err error) {
-	k, _ := c.Seek(key(index))
+	k, v := c.Seek(key(index))
 	if k == nil {
 		if k, _ = c.First(); k != nil { // Last does not return where all pages are empty
-			k, _ = c.Last()
+			k, v = c.Last()
 		}
-		return 0, s.ascending(k, key(index))
+		return 0, errors.Join(s.ascending(k, key(index)), s.sound(k, v))
 	}
 	if next, err = s.index(k); err != nil || next == index {
 		return next, err
 	}
+	err = s.sound(k, v)
 	behind, _ := c.Next()
 	_, _ = c.Seek(key(index))
-	before, _ := c.Prev()
+	before, v := c.Prev()
+	err = errors.Join(err, s.sound(before, v))
 	first, _ := c.Prev()
-	return next, s.ascending(first, before, key(index), k, behind)
+	return next, errors.Join(s.ascending(first, before, key(index), k, behind), err)
 }
 
 // ascending returns an error unless each key comes before the next one. nil is for none.

@@ -38,6 +38,9 @@ type engine struct {
 
 	// blind says which damage the engine cannot see; "" for none.
 	blind string
+
+	// refused says of which damaged entry the engine opens a store for reading only, as the rest of "when one of them"; "" for none.
+	refused string
 }
 
 // readStore is what can be looked into.
@@ -70,6 +73,7 @@ var engines = []engine{
 		formatVersion: 2,
 		formatOf:      "bbolt",
 		blind:         "bbolt has no checksums over what it stores, so a flipped bit inside of an entry's data is not seen",
+		refused:       "is the first or the last of the log",
 	},
 	{
 		name: "badger",
@@ -83,7 +87,9 @@ var engines = []engine{
 		},
 		formatVersion: 8,
 		formatOf:      "badger's manifest",
-		blind:         "the end of badger's own write-ahead log, when it is damaged, reads as the end of what was written",
+		blind: "the end of badger's own write-ahead log, when it is damaged, reads as the end of what was written; " +
+			"a damaged record of what was deleted is not seen, and in the newest file of the value log a peer cannot start with it",
+		refused: "is in the newest file of the value log",
 	},
 	{
 		name:          "raftwal",

@@ -312,8 +312,12 @@ func (v *verdict) meaning() (lines []string) {
 		return lines
 	}
 	if len(v.lost) > 0 {
-		add("lost: %s %s; all others can be read, and the store opens", plural(v.lost, "entry", "entries"), rangesText(v.lost))
-		add("what it means: a peer cannot start when one of them is newer than its newest snapshot; otherwise it stops, or cannot help a follower, as soon as that one is asked for")
+		opens, when := ", and the store opens", ""
+		if v.engine.refused != "" {
+			opens, when = "", ", or "+v.engine.refused
+		}
+		add("lost: %s %s; all others can be read%s", plural(v.lost, "entry", "entries"), rangesText(v.lost), opens)
+		add("what it means: a peer cannot start when one of them is newer than its newest snapshot%s; otherwise it stops, or cannot help a follower, as soon as that one is asked for", when)
 	} else if len(v.Damaged) > 0 {
 		add("lost: no entry that the store knows of; it opens")
 	}
