@@ -93,7 +93,8 @@ type Inspector interface {
 	StableKeys() ([][]byte, error)
 }
 
-// DamageReporter is a store that opens although it is damaged, where what is missing cannot be seen any more: boltstore's is one.
+// DamageReporter is a store that opens although it is damaged, where what is missing cannot be seen any more: boltstore's is one. What wraps a
+// store has to forward it, as logcache does: [Copy] asks nobody else.
 type DamageReporter interface {
 	// Damaged returns a [*CorruptionError] when what was acknowledged last, entries or stable values, may be missing, nil when there is no
 	// sign of that. It is what was found when the store was opened.

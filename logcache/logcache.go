@@ -56,6 +56,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/metrics"
 )
@@ -89,6 +90,9 @@ type Cache interface {
 	// MonotonicLogStore is always there; IsMonotonic is false when the store does not have it, as raft
 	// takes it.
 	raft.MonotonicLogStore
+
+	// DamageReporter is always there; Damaged returns nil when the store does not have it.
+	ballast.DamageReporter
 
 	// Stats returns what the cache holds and has done.
 	Stats() Stats
@@ -271,6 +275,14 @@ func (c *cache) DeleteRange(lowest, highest uint64) error {
 func (c *cache) IsMonotonic() bool {
 	m, ok := c.store.(raft.MonotonicLogStore)
 	return ok && m.IsMonotonic()
+}
+
+// Damaged is the store's, nil when it does not say.
+func (c *cache) Damaged() error {
+	if r, ok := c.store.(ballast.DamageReporter); ok {
+		return r.Damaged()
+	}
+	return nil
 }
 
 // Stats returns what the cache holds and has done.

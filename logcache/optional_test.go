@@ -1,6 +1,7 @@
 package logcache_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -183,6 +184,25 @@ func TestOptionalInterfaces(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// damaged is a store that says that it is.
+type damaged struct{ *memstore.Store }
+
+var errDamaged = &ballast.CorruptionError{Path: "store", Offset: -1, Err: errors.New("a test's damage")}
+
+func (damaged) Damaged() error { return errDamaged }
+
+// The store is refused as a source, also behind a cache.
+func TestDamagedPassesThrough(t *testing.T) {
+	c := open(t, damaged{memstore.New()}, nil)
+	must(t, c.StoreLogs(batch(1, 1, 3)))
+	if _, err := ballast.Copy(t.Context(), memstore.New(), c.(ballast.Source), nil); !errors.Is(err, errDamaged) {
+		t.Errorf("Copy: %v", err)
+	}
+	if err := open(t, memstore.New(), nil).Damaged(); err != nil {
+		t.Errorf("a store that does not say: %v", err)
 	}
 }
 
