@@ -177,11 +177,11 @@ func Open(path string, opts *Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.openNamed(); err != nil {
-		return nil, s.openError(err)
+		return nil, s.cutCreation(s.openError(err))
 	}
 	if err := s.prepare(); err != nil {
 		_ = s.closeBolt() // what failed before says more
-		return nil, err
+		return nil, s.cutCreation(err)
 	}
 	s.observe()
 	return s, nil

@@ -24,6 +24,7 @@ const (
 	boltMagic       = 0xED0CDAED // wire format
 	boltVersion     = 2          // wire format
 	boltMagicOffset = 16         // wire format
+	boltTxOffset    = 64         // wire format
 	boltSumOffset   = 72         // wire format
 	boltMetaEnd     = 80         // wire format
 	boltFirstPages  = 4          // that a file has when it is created: these two, the freelist and an empty leaf
@@ -59,6 +60,44 @@ func (s *Store) checkMeta(tx *bbolt.Tx) error {
 		}
 	}
 	return nil
+}
+
+// cutCreation adds to damage of a file in which there was no transaction yet what to do.
+func (s *Store) cutCreation(err error) error {
+	damage, ok := errors.AsType[*ballast.CorruptionError](err)
+	if !ok || !s.isNew() {
+		return err
+	}
+	return &ballast.CorruptionError{Path: damage.Path, Offset: damage.Offset, Err: fmt.Errorf("%w; %s", damage.Err, removeIt)}
+}
+
+// removeIt is said of a file that may be what is left of a creation.
+const removeIt = "if its creation was cut off and nothing was ever stored, remove it"
+
+// isNew reports whether the file is as long as when it was created, and its valid pages are those of the creation.
+func (s *Store) isNew() bool {
+	size := os.Getpagesize()
+	if s.opts.Bolt != nil && s.opts.Bolt.PageSize > 0 {
+		size = s.opts.Bolt.PageSize
+	}
+	info, err := os.Stat(s.path)
+	if err != nil || info.Size() > int64(boltFirstPages*size) {
+		return false
+	}
+	data, err := os.ReadFile(s.path)
+	if err != nil {
+		return false
+	}
+	valid := 0
+	for page := range 2 {
+		if at := page * size; len(data) >= at+boltMetaEnd && validMeta(data[at:at+boltMetaEnd]) {
+			if binary.NativeEndian.Uint64(data[at+boltTxOffset:]) > 1 {
+				return false
+			}
+			valid++
+		}
+	}
+	return valid > 0
 }
 
 // hasMagic reports whether one of the two pages has bbolt's magic, in any order of bytes and with any size of pages.

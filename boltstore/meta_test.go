@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -157,6 +158,35 @@ func TestDamagedMetaOfAll(t *testing.T) {
 			if _, err := boltstore.Open(path, &boltstore.Options{ReadOnly: readOnly}); !errors.Is(err, ballast.ErrCorrupt) {
 				t.Errorf("%s, ReadOnly %v: Open returned %v", name, readOnly, err)
 			}
+		}
+	}
+}
+
+// A crash in the creation leaves any of the four pages, and what is opened is new or says what to do.
+func TestCutCreation(t *testing.T) {
+	if os.Getpagesize() != page {
+		t.Skip("another page size")
+	}
+	path := filepath.Join(t.TempDir(), "raft.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	must(t, db.Close())
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	for kept := range 1 << 4 {
+		content := make([]byte, len(whole))
+		for i := range 4 {
+			if kept>>i&1 == 1 {
+				copy(content[i*page:(i+1)*page], whole[i*page:])
+			}
+		}
+		must(t, os.WriteFile(path, content, 0o600))
+		s, err := boltstore.Open(path, nil)
+		if err == nil {
+			must(t, s.StoreLog(&raft.Log{Index: 1}))
+			closeStore(t, s)
+		} else if !errors.Is(err, ballast.ErrCorrupt) || !strings.HasSuffix(err.Error(), "if its creation was cut off and nothing was ever stored, remove it") {
+			t.Errorf("pages %04b: Open returned %v", kept, err)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (s *Store) invalid(cause error) error {
 		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: fmt.Errorf("no valid meta page: %w", cause)}
 	case n > 0 && bytes.Count(head[:n], []byte{0}) == n:
 		return &ballast.CorruptionError{Path: s.path, Offset: 0,
-			Err: errors.New("it begins with zeros only; if its creation was cut off and nothing was ever stored, remove it")}
+			Err: errors.New("it begins with zeros only; " + removeIt)}
 	}
 	return fmt.Errorf("%w: %s is not a bbolt file; give another path", ballast.ErrForeign, s.path)
 }
