@@ -162,6 +162,31 @@ func TestDamagedMetaOfAll(t *testing.T) {
 	}
 }
 
+// A bucket that the last transaction has made is not made anew over what says so.
+func TestDamagedMetaOfABucket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	for _, name := range []string{"logs", "conf"} {
+		must(t, db.Update(func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte(name))
+			return err
+		}))
+	}
+	must(t, db.Close())
+	at := newestMeta(t, path)
+	overwrite(t, path, at+metaTx, flip)
+	content, err := os.ReadFile(path)
+	must(t, err)
+	damage, ok := errors.AsType[*ballast.CorruptionError](func() error { _, err := boltstore.Open(path, nil); return err }())
+	if !ok || damage.Offset != at {
+		t.Errorf("Open returned %v", damage)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != string(content) {
+		t.Errorf("the file has changed, %v", err)
+	}
+}
+
 // A crash in the creation leaves any of the four pages, and what is opened is new or says what to do.
 func TestCutCreation(t *testing.T) {
 	if os.Getpagesize() != page {

@@ -150,10 +150,7 @@ func (s *Store) prepare() error {
 		return err
 	}
 	if !complete && !s.opts.ReadOnly {
-		s.writing.Lock()
-		err := s.update(createBuckets)
-		s.writing.Unlock()
-		if err != nil {
+		if err := s.complete(); err != nil {
 			return err
 		}
 	}
@@ -161,6 +158,16 @@ func (s *Store) prepare() error {
 		return err
 	}
 	return s.view(func(w *view) error { return s.load(w.tx) })
+}
+
+// complete creates the buckets that are missing, unless that would write over the page that says that they may have been there.
+func (s *Store) complete() error {
+	if s.damaged != nil {
+		return s.damaged
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.update(createBuckets)
 }
 
 // settle makes durable what is about to be shown. A process that was killed between a write and its sync has left it in
