@@ -356,7 +356,8 @@ func (s *Store) GetCommitIndex() (uint64, error) {
 	return s.commit.Load(), nil
 }
 
-// NextIndex implements [ballast.Inspector].
+// NextIndex implements [ballast.Inspector]. It returns a [*ballast.CorruptionError] where a damaged key or page hides entries. What it cannot see is a page that
+// refers to a wrong one which is of the log too: the entries of the right one are as a gap.
 func (s *Store) NextIndex(index uint64) (next uint64, err error) {
 	if err := s.gate.Enter(); err != nil {
 		return 0, err
