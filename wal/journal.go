@@ -100,7 +100,7 @@ func (j *journal) makeDir() error {
 			return fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, j.dir)
 		}
 	}
-	place := engine.Place(j.dir)
+	place := j.fs.Place(j.dir)
 	if _, err := j.fs.List(place + engine.UnplacedSuffix); err == nil {
 		return engine.UnplacedError(place)
 	}

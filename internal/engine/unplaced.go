@@ -3,9 +3,9 @@ package engine
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // UnplacedSuffix is what the name of a store ends with that a repair has made whole, as long as it waits for its place: where a file system cannot
@@ -28,24 +28,5 @@ func UnplacedError(path string) error {
 		ballast.ErrUnfinished, path, path+UnplacedSuffix, path)
 }
 
-// maxLinks is how many links that lead to one another are followed.
-const maxLinks = 40
-
-// Place returns the place that a path means: where a link leads to, if it is one, also while there is nothing.
-func Place(path string) string {
-	path = filepath.Clean(path)
-	for range maxLinks {
-		target, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
-		}
-		path = target
-	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		return filepath.Join(dir, filepath.Base(path))
-	}
-	return path
-}
+// Place returns the place that a path means on the real file system, as [vfs.FS] has it.
+func Place(path string) string { return vfs.OS.Place(path) }

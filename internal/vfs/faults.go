@@ -149,6 +149,9 @@ func (f *Faults) Rename(from, to string) error {
 	return f.do(OpRename, from, func() error { return f.fs.Rename(from, to) })
 }
 
+// Place implements FS. It has no error.
+func (f *Faults) Place(path string) string { return f.fs.Place(path) }
+
 // DiskUsage implements FS. It never fails by a rule: nothing depends on it.
 func (f *Faults) DiskUsage(path string) (int64, error) { return f.fs.DiskUsage(path) }
 

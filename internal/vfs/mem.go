@@ -340,6 +340,9 @@ func (m *Mem) rename(from, to string) error {
 	return nil
 }
 
+// Place implements FS. There are no links.
+func (m *Mem) Place(path string) string { return filepath.Clean(path) }
+
 // DiskUsage implements FS.
 func (m *Mem) DiskUsage(path string) (int64, error) {
 	m.mu.Lock()

@@ -90,6 +90,27 @@ func (s osFS) open(path string, flag int) (File, error) {
 	return nil, err
 }
 
+// maxLinks is how many links that lead to one another are followed.
+const maxLinks = 40
+
+func (osFS) Place(path string) string {
+	path = filepath.Clean(path)
+	for range maxLinks {
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}
+
 func (osFS) DiskUsage(path string) (int64, error) {
 	info, err := os.Stat(path)
 	if err != nil {

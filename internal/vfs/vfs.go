@@ -58,6 +58,9 @@ type FS interface {
 	// DiskUsage returns how many bytes of the disk a file takes: less than its size where it has holes.
 	DiskUsage(path string) (int64, error)
 
+	// Place returns the place that a path means: where a link leads to, if it is one, also while there is nothing.
+	Place(path string) string
+
 	// Lock takes the lock file at path, which it creates, for as long as the process lives or until the lock is
 	// closed. Another holder, of this process or of another, is an error at once that matches ErrLocked.
 	Lock(path string) (io.Closer, error)
