@@ -30,7 +30,7 @@ const (
 	vlogMaxKey     = 1 << 16 // wire format
 )
 
-var errValueLog = errors.New("a record of badger's value log is damaged, and badger would drop the good entries behind it; `ballast repair` keeps them, " +
+var errValueLog = errors.New("a record of badger's value log is damaged, and badger would drop the good entries behind it; `ballast repair` says what can be kept, " +
 	"and where only what was deleted is damaged, so that it finds nothing, `ballast migrate` copies the store")
 
 // checkValueLog returns a CorruptionError for a file which holds something behind the record where badger stops. No one may write to it.
