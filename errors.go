@@ -45,8 +45,8 @@ var (
 	ErrUnknownVersion = errors.New("ballast: format version is not known to this release")
 
 	// ErrUnfinished is matched by the error of an Open of a path that ends in .migrating: what is there is a copy of a store that
-	// a migration has begun and not finished. It is matched too where there is nothing and `ballast repair` was interrupted before it put the store there
-	// that it had repaired.
+	// a migration has begun and not finished. It is matched too where there is nothing because `ballast repair` was interrupted when the store that was
+	// there had another name.
 	ErrUnfinished = errors.New("ballast: an unfinished copy of a store")
 
 	// ErrNotEmpty is returned by Copy when the destination holds entries or stable values already.

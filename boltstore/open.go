@@ -14,6 +14,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 	"github.com/raft-ballast/ballast/internal/engine"
 )
 
@@ -127,7 +128,7 @@ func (s *Store) invalid(cause error) error {
 		return fmt.Errorf("boltstore: %w", err)
 	}
 	n, _ := f.ReadAt(head[:], 0)
-	known := hasMagic(f)
+	known := boltmeta.HasMagic(f)
 	_ = f.Close()
 	switch {
 	case known:

@@ -163,69 +163,74 @@ func checkModel(t testing.TB, want *oracle.Model, s oracle.Store) {
 	}
 }
 
-// What is in the way, and what is said about it. The old store is always in its place afterwards, and opens.
-func TestOpenRefused(t *testing.T) {
-	open := func(dir, place string, opts *migrate.Options) error {
-		s, err := migrate.Open(context.Background(), filepath.Join(dir, place), bolt(filepath.Join(dir, "raft.db")), opts)
-		if err == nil {
-			_ = s.Close() // the test has failed
-		}
-		return err
+// openIn moves the raft.db in a folder to a place in it.
+func openIn(dir, place string, opts *migrate.Options) error {
+	s, err := migrate.Open(context.Background(), filepath.Join(dir, place), bolt(filepath.Join(dir, "raft.db")), opts)
+	if err == nil {
+		_ = s.Close() // the test has failed
 	}
-	for _, c := range []struct {
-		name  string
-		setup func(t *testing.T, dir string) error
-		place string
-		want  error
-		text  string
-	}{
-		{"the old store is in use", func(t *testing.T, dir string) error {
-			s, err := boltstore.Open(filepath.Join(dir, "raft.db"), nil)
-			t.Cleanup(func() { _ = s.Close() })
-			return err
-		}, "wal", ballast.ErrLocked, "raft.db is locked: another store has it open; stop that process"},
-		{"both are there", func(t *testing.T, dir string) error {
-			s, err := wal.Open(filepath.Join(dir, "wal"), nil)
-			return errors.Join(err, s.Close())
-		}, "wal", migrate.ErrTwoStores, "give the other another name"},
-		{"something else is there", func(t *testing.T, dir string) error {
-			return os.MkdirAll(filepath.Join(dir, "wal", "photos"), 0o700)
-		}, "wal", ballast.ErrForeign, "give the new store a place of its own"},
-		{"a repaired store waits for its place", func(t *testing.T, dir string) error {
-			return os.Mkdir(filepath.Join(dir, "wal.ballast-ready"), 0o700)
-		}, "wal", ballast.ErrUnfinished, "begins anew"},
-		{"a file is there", func(t *testing.T, dir string) error {
-			return os.WriteFile(filepath.Join(dir, "wal"), nil, 0o600)
-		}, "wal", ballast.ErrForeign, ""},
-		{"another process does it", func(t *testing.T, dir string) error {
-			lock := flock.New(filepath.Join(dir, "wal.migrating.lock"))
-			held, err := lock.TryLock()
-			if !held {
-				t.Error("the lock is not free")
-			}
-			t.Cleanup(func() { _ = lock.Close() })
-			return err
-		}, "wal", ballast.ErrLocked, "another migration to the same place is going on"},
-		{"around the old store", func(*testing.T, string) error { return nil }, "", ballast.ErrForeign, "give the new store a place of its own"},
-		{"the name of what is not finished", func(*testing.T, string) error { return nil }, "x.migrating", nil, "give another"},
-		{"an entry is damaged", func(t *testing.T, dir string) error {
-			path := filepath.Join(dir, "raft.db")
-			data, err := os.ReadFile(path)
-			at := strings.Index(string(data), "AppendedAt")
-			data[at-1] = 0xc1
-			return errors.Join(err, os.WriteFile(path, data, 0o600))
-		}, "wal", ballast.ErrCorrupt, ""},
-		{"what was acknowledged last may be missing", func(t *testing.T, dir string) error {
-			damageMeta(t, filepath.Join(dir, "raft.db"))
-			return nil
-		}, "wal", ballast.ErrCorrupt, "may be missing; `ballast repair` says what can be kept of it"},
-	} {
+	return err
+}
+
+// refusals are what is in the way, and what is said about it.
+var refusals = []struct {
+	name  string
+	setup func(t *testing.T, dir string) error
+	place string
+	want  error
+	text  string
+}{
+	{"the old store is in use", func(t *testing.T, dir string) error {
+		s, err := boltstore.Open(filepath.Join(dir, "raft.db"), nil)
+		t.Cleanup(func() { _ = s.Close() })
+		return err
+	}, "wal", ballast.ErrLocked, "raft.db is locked: another store has it open; stop that process"},
+	{"both are there", func(t *testing.T, dir string) error {
+		s, err := wal.Open(filepath.Join(dir, "wal"), nil)
+		return errors.Join(err, s.Close())
+	}, "wal", migrate.ErrTwoStores, "give the other another name"},
+	{"something else is there", func(t *testing.T, dir string) error {
+		return os.MkdirAll(filepath.Join(dir, "wal", "photos"), 0o700)
+	}, "wal", ballast.ErrForeign, "give the new store a place of its own"},
+	{"a repaired store waits for its place", func(t *testing.T, dir string) error {
+		return os.Mkdir(filepath.Join(dir, "wal.ballast-ready"), 0o700)
+	}, "wal", ballast.ErrUnfinished, "begins anew"},
+	{"a file is there", func(t *testing.T, dir string) error {
+		return os.WriteFile(filepath.Join(dir, "wal"), nil, 0o600)
+	}, "wal", ballast.ErrForeign, ""},
+	{"another process does it", func(t *testing.T, dir string) error {
+		lock := flock.New(filepath.Join(dir, "wal.migrating.lock"))
+		held, err := lock.TryLock()
+		if !held {
+			t.Error("the lock is not free")
+		}
+		t.Cleanup(func() { _ = lock.Close() })
+		return err
+	}, "wal", ballast.ErrLocked, "another migration to the same place is going on"},
+	{"around the old store", func(*testing.T, string) error { return nil }, "", ballast.ErrForeign, "give the new store a place of its own"},
+	{"the name of what is not finished", func(*testing.T, string) error { return nil }, "x.migrating", nil, "give another"},
+	{"an entry is damaged", func(t *testing.T, dir string) error {
+		path := filepath.Join(dir, "raft.db")
+		data, err := os.ReadFile(path)
+		at := strings.Index(string(data), "AppendedAt")
+		data[at-1] = 0xc1
+		return errors.Join(err, os.WriteFile(path, data, 0o600))
+	}, "wal", ballast.ErrCorrupt, ""},
+	{"what was acknowledged last may be missing", func(t *testing.T, dir string) error {
+		damageMeta(t, filepath.Join(dir, "raft.db"))
+		return nil
+	}, "wal", ballast.ErrCorrupt, "may be missing; `ballast repair` says what can be kept of it"},
+}
+
+// The old store is always in its place afterwards, and nothing is beside it that was not.
+func TestOpenRefused(t *testing.T) {
+	for _, c := range refusals {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			fill(t, filepath.Join(dir, "raft.db"))
 			must(t, c.setup(t, dir))
 			before := names(t, dir)
-			err := open(dir, c.place, nil)
+			err := openIn(dir, c.place, nil)
 			if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%v; want one that matches %v and says %q", err, c.want, c.text)
 			}
@@ -234,6 +239,10 @@ func TestOpenRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is in the way of something else than a raft.db, or of one with options.
+func TestOpenRefusedOtherwise(t *testing.T) {
 	t.Run("in the old store", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "raft")
 		copyOf(t, "../internal/raftwal/testdata/raft-wal", dir)
@@ -246,7 +255,7 @@ func TestOpenRefused(t *testing.T) {
 	t.Run("an entry is too large", func(t *testing.T) {
 		dir := t.TempDir()
 		fill(t, filepath.Join(dir, "raft.db"))
-		err := open(dir, "wal", &migrate.Options{WAL: &wal.Options{MaxEntryBytes: 400}})
+		err := openIn(dir, "wal", &migrate.Options{WAL: &wal.Options{MaxEntryBytes: 400}})
 		if !errors.Is(err, ballast.ErrEntryTooLarge) || names(t, dir) != "raft.db" {
 			t.Errorf("%v; there is %s", err, names(t, dir))
 		}
@@ -254,14 +263,14 @@ func TestOpenRefused(t *testing.T) {
 	t.Run("the old store is gone", func(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, "wal.migrating"), 0o700))
-		if err := open(dir, "wal", nil); !errors.Is(err, migrate.ErrSourceGone) || !strings.Contains(err.Error(), "wal.migrating") {
+		if err := openIn(dir, "wal", nil); !errors.Is(err, migrate.ErrSourceGone) || !strings.Contains(err.Error(), "wal.migrating") {
 			t.Error(err)
 		}
 	})
 	t.Run("the old store is gone, and had no other name", func(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, "wal.ready"), 0o700))
-		if err := open(dir, "wal", nil); !errors.Is(err, migrate.ErrSourceGone) || !strings.Contains(err.Error(), "wal.ready") || names(t, dir) != "wal.ready" {
+		if err := openIn(dir, "wal", nil); !errors.Is(err, migrate.ErrSourceGone) || !strings.Contains(err.Error(), "wal.ready") || names(t, dir) != "wal.ready" {
 			t.Errorf("%v; there is %s", err, names(t, dir))
 		}
 	})

@@ -21,7 +21,6 @@ type cacheBlock struct {
 	from int      // what lies before is not there
 	seg  *segment // nil while it is in no segment's table
 	no   int64    // its number in the segment
-	at   int      // in the ring, while it is in a table
 	used atomic.Bool
 
 	// writing keeps the block where it is: the next frame begins in it.
@@ -36,18 +35,6 @@ type cache struct {
 	hand  int
 	free  []*cacheBlock
 	slab  int // blocks that were allocated at once last
-
-	// large are the blocks that large frames were written from last, the oldest first.
-	large []written
-	keep  int         // so many blocks of large frames stay in memory before one is used again
-	lag   atomic.Bool // a read came too late for one
-}
-
-// written is a block, and where it was in a table.
-type written struct {
-	b   *cacheBlock
-	seg *segment
-	no  int64
 }
 
 // maxSlab is how many blocks are allocated at once: enough to lie in huge pages of memory. The disk takes a write from
@@ -70,41 +57,6 @@ func (c *cache) take() *cacheBlock {
 	}
 	c.grow()
 	return c.take()
-}
-
-// hotBlocks is how many blocks large frames are written from, in turns. The processor's caches still hold them, so that both copying entries
-// into them and the disk's reading of them take less time: in the median 256 KiB then take 1.15 instead of 1.24 times what the disk does. Somebody who reads farther
-// behind the end than these reach finds all in memory again, as far as the limit allows, once a read has missed.
-const hotBlocks = 8
-
-// takeLarge is take for a large frame.
-func (c *cache) takeLarge() *cacheBlock {
-	if c.lag.Swap(false) {
-		c.keep = 8 * c.limit
-		c.large = c.large[:0]
-	}
-	if c.keep > 0 {
-		c.keep--
-		return c.take()
-	}
-	for len(c.large) >= hotBlocks {
-		old := c.large[0]
-		c.large = append(c.large[:0], c.large[1:]...)
-		if b := old.b; b.seg == old.seg && b.no == old.no && !b.writing {
-			c.unlink(b.at)
-			b.from = 0
-			return b
-		}
-	}
-	return c.take()
-}
-
-// linkLarge is link for a block of a large frame.
-func (c *cache) linkLarge(b *cacheBlock, seg *segment, no int64) {
-	c.link(b, seg, no)
-	if c.keep == 0 && b.seg == seg {
-		c.large = append(c.large, written{b, seg, no})
-	}
 }
 
 // grow allocates blocks: at first one, then more, so that a small log takes little memory.
@@ -144,7 +96,6 @@ func (c *cache) unlink(i int) {
 	b.seg = nil
 	last := len(c.ring) - 1
 	c.ring[i] = c.ring[last]
-	c.ring[i].at = i
 	c.ring[last] = nil
 	c.ring = c.ring[:last]
 }
@@ -160,7 +111,7 @@ func (c *cache) link(b *cacheBlock, seg *segment, no int64) {
 		return
 	}
 	seg.blocks[no] = b
-	b.seg, b.no, b.at = seg, no, len(c.ring)
+	b.seg, b.no = seg, no
 	b.used.Store(true)
 	c.ring = append(c.ring, b)
 }

@@ -52,8 +52,7 @@ type Options struct {
 	MaxEntryBytes int
 
 	// CacheBytes bounds the memory for what was just written and for what is read in order, in bytes; 0 is 32
-	// MiB. It is at least 1 MiB. A larger batch takes more while it is written. Batches of 256 KiB and more are kept up to 2
-	// MiB only, until somebody reads what is farther behind.
+	// MiB. It is at least 1 MiB. A larger batch takes more while it is written.
 	CacheBytes int64
 
 	// Compression of the Data of new entries; the zero value is None. Data that does not become smaller is stored as it is.

@@ -260,22 +260,11 @@ func (j *journal) copyCached(seg *segment, off int64, p []byte) bool {
 	defer j.mu.RUnlock()
 	b := cached(seg, off, int64(len(p)))
 	if b == nil {
-		if j.recent(seg, off) && !j.cache.lag.Load() {
-			j.cache.lag.Store(true)
-		}
 		return false
 	}
 	b.used.Store(true)
 	copy(p, b.data[off&cacheBlockMask:])
 	return true
-}
-
-// recent reports whether an offset is about so near to the end of the log that it could be in memory. The caller holds j.mu.
-func (j *journal) recent(seg *segment, off int64) bool {
-	if j.tail == nil {
-		return false
-	}
-	return int64(j.tail.number-seg.number)*seg.size+j.tail.end-off < int64(j.cache.limit)<<cacheBlockShift
 }
 
 // loadBlock reads the whole block around off into the cache, and p from it.

@@ -267,13 +267,9 @@ func (w *writer) begin(size int64) {
 	}
 	need := int((w.start+size-1)>>cacheBlockShift-w.base) + 1
 	if len(w.blocks) < need {
-		take := w.j.cache.take
-		if size >= largeFrame {
-			take = w.j.cache.takeLarge
-		}
 		w.j.mu.Lock()
 		for len(w.blocks) < need {
-			w.blocks = append(w.blocks, take())
+			w.blocks = append(w.blocks, w.j.cache.take())
 		}
 		w.j.mu.Unlock()
 	}
@@ -408,16 +404,12 @@ func (w *writer) publish(batch []*request) {
 // keepBlocks puts the frame's blocks into the segment's table, to be read from.
 func (w *writer) keepBlocks() {
 	used := int((w.pos-1)>>cacheBlockShift-w.base) + 1
-	link := w.j.cache.link
-	if w.pos-w.start >= largeFrame {
-		link = w.j.cache.linkLarge
-	}
 	for i, b := range w.blocks {
 		switch {
 		case i >= used:
 			w.j.cache.give(b)
 		case b != w.cur:
-			link(b, w.seg, w.base+int64(i))
+			w.j.cache.link(b, w.seg, w.base+int64(i))
 		}
 	}
 	if last := w.blocks[used-1]; last != w.cur {

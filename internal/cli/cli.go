@@ -25,7 +25,6 @@
 //	store.go     a store by its name on the command line: opening it for reading
 //	groups.go    one raft group of a wal that several share
 //	find.go      what kind of store there is at a path
-//	boltmeta.go  the first pages of a bbolt file
 //	cursor.go    going through the entries of a store
 //	damage.go    what is damaged, as JSON and as text
 //	reading.go   the progress of that, on a terminal

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 	"github.com/raft-ballast/ballast/internal/export"
 	"github.com/raft-ballast/ballast/internal/move"
 	sites "github.com/raft-ballast/ballast/internal/place"
@@ -120,9 +121,13 @@ func kindAt(path string, info fs.FileInfo) (string, error) {
 	case raftwalSegment.MatchString(base):
 		return "", usagef("%s is one segment of raft-wal; give its folder, raftwal:%s", path, filepath.Dir(path))
 	}
-	bolt, err := isBolt(path)
-	if err != nil || !bolt {
-		return "", err
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("looking for a store: %w", err)
+	}
+	defer f.Close()
+	if !boltmeta.HasMagic(f) {
+		return "", nil
 	}
 	return "bolt", nil
 }

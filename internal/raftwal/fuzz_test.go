@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
 // FuzzSegment scans any bytes as a segment. What is found lies in the file, does not overlap, and has the indexes that it should have.
@@ -123,7 +125,7 @@ func FuzzPages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, right bool) {
 		if right {
 			signMeta(data, 0)
-			signMeta(data, minPageBytes)
+			signMeta(data, boltmeta.MinPageBytes)
 		}
 		state, stable, err := readBolt(data)
 		if err != nil && (state != nil || stable != nil) {

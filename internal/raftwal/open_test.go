@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
 // What is no log of raft-wal, or a damaged one, is refused with an error that says which.
@@ -45,7 +46,7 @@ func TestRefused(t *testing.T) {
 		{"a later version of bbolt", edit(metaName, func(b []byte) []byte {
 			size := int(native.Uint32(b[pageHeader+8:]))
 			for _, at := range []int{0, size} {
-				native.PutUint32(b[at+pageHeader+4:], boltVersion+1)
+				native.PutUint32(b[at+pageHeader+4:], boltmeta.Version+1)
 				signMeta(b, at)
 			}
 			return b

@@ -4,24 +4,23 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
-// A bbolt file is pages of one size; its integers are in the order of the machine that wrote it. Pages 0 and 1 each hold
-// the root as of one transaction, and the newer counts. bbolt itself is not asked for the values: on damaged pages it panics, follows circles
+// A bbolt file is pages of one size; its integers are in the order of the machine that wrote it. Pages 0 and 1 say
+// where the root is, see package boltmeta. bbolt itself is not asked for the values: on damaged pages it panics, follows circles
 // until memory ends, and reads beside its memory map.
 //
-//	page                           meta, at offset 16 of pages 0 and 1
-//	 0  u64  its number             0  u32  magic
-//	 8  u16  kind                   4  u32  version
-//	10  u16  elements               8  u32  size of a page
-//	12  u32  pages that follow     16  u64  page of the root bucket
-//	16  the elements               48  u64  transaction
-//	                               56  u64  FNV-1a of what is before
+//	page
+//	 0  u64  its number
+//	 8  u16  kind
+//	10  u16  elements
+//	12  u32  pages that follow
+//	16  the elements
 //
 //	element of a leaf              element of a branch
 //	 0  u32  1 for a bucket         0  u32  key's offset
@@ -32,19 +31,13 @@ import (
 // Offsets count from the element; a value follows its key. A bucket's value is the page of its root, u64, and a sequence, u64. Where the
 // page is 0, a leaf follows in the value itself.
 const (
-	boltMagic    = 0xED0CDAED // wire format
-	boltVersion  = 2          // wire format
-	branchPage   = 1          // wire format
-	leafPage     = 2          // wire format
-	bucketFlag   = 1          // wire format
+	branchPage   = 1 // wire format
+	leafPage     = 2 // wire format
+	bucketFlag   = 1 // wire format
 	pageHeader   = 16
 	branchBytes  = 16
 	leafBytes    = 16
 	bucketHeader = 16
-	metaBytes    = 64
-	metaSum      = 56
-	minPageBytes = 1024
-	maxPageBytes = 64 << 10
 )
 
 var native = binary.NativeEndian
@@ -54,8 +47,6 @@ var (
 	errCircle  = errors.New("its pages refer to each other in a circle")
 	errElement = errors.New("an element goes beyond its page")
 
-	errNotBolt  = errors.New("it does not begin as a bbolt file")
-	errSum      = errors.New("its checksum does not match")
 	errPageSize = errors.New("bbolt has no pages of such a size")
 )
 
@@ -107,7 +98,7 @@ func (b *boltFile) root() (page uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("page 0: %w", err)
 	}
-	b.pageSize = first.pageSize
+	b.pageSize = first.PageBytes
 	if b.pageSize > uint64(len(b.data)) {
 		return 0, errPages
 	}
@@ -115,37 +106,21 @@ func (b *boltFile) root() (page uint64, err error) {
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("page 1: %w", err)
-	case second.pageSize != first.pageSize:
+	case second.PageBytes != first.PageBytes:
 		return 0, errors.New("its two meta pages differ in the size of a page")
-	case second.txid > first.txid:
-		return second.root, nil
+	case second.Transaction > first.Transaction:
+		return second.Root, nil
 	}
-	return first.root, nil
+	return first.Root, nil
 }
 
-type boltMeta struct{ pageSize, root, txid uint64 }
-
 // parseMeta reads a meta page.
-func parseMeta(b []byte) (m boltMeta, err error) {
-	if len(b) < pageHeader+metaBytes {
-		return m, errPages
+func parseMeta(b []byte) (boltmeta.Meta, error) {
+	m, err := boltmeta.Parse(b)
+	if err == nil && (m.PageBytes < boltmeta.MinPageBytes || m.PageBytes > boltmeta.MaxPageBytes) {
+		err = errPageSize
 	}
-	b = b[pageHeader : pageHeader+metaBytes]
-	sum := fnv.New64a()
-	_, _ = sum.Write(b[:metaSum])
-	switch {
-	case native.Uint32(b) != boltMagic:
-		return m, errNotBolt
-	case native.Uint64(b[metaSum:]) != sum.Sum64():
-		return m, errSum
-	case native.Uint32(b[4:]) != boltVersion:
-		return m, fmt.Errorf("version %d of bbolt's format: %w", native.Uint32(b[4:]), ballast.ErrUnknownVersion)
-	}
-	m = boltMeta{pageSize: uint64(native.Uint32(b[8:])), root: native.Uint64(b[16:]), txid: native.Uint64(b[48:])}
-	if m.pageSize < minPageBytes || m.pageSize > maxPageBytes {
-		return m, errPageSize
-	}
-	return m, nil
+	return m, err
 }
 
 // bucket reads all values of a bucket into values. They are parts of the file.

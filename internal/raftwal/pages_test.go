@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
 // smallPages makes a file of pages of 1024 bytes out of one whose pages are larger, as far as they are used.
@@ -17,25 +19,25 @@ func smallPages(data []byte) []byte {
 	size := int(native.Uint32(data[pageHeader+8:]))
 	var out []byte
 	for at := 0; at+size <= len(data); at += size {
-		page := data[at : at+minPageBytes]
+		page := data[at : at+boltmeta.MinPageBytes]
 		out = append(out, page...)
 	}
 	for at := range 2 {
-		native.PutUint32(out[at*minPageBytes+pageHeader+8:], minPageBytes)
-		signMeta(out, at*minPageBytes)
+		native.PutUint32(out[at*boltmeta.MinPageBytes+pageHeader+8:], boltmeta.MinPageBytes)
+		signMeta(out, at*boltmeta.MinPageBytes)
 	}
 	return out
 }
 
 // signMeta makes the checksum of a meta page right.
 func signMeta(data []byte, at int) {
-	if len(data) < at+pageHeader+metaBytes {
+	if len(data) < at+boltmeta.End {
 		return
 	}
-	meta := data[at+pageHeader:]
+	meta := data[at:]
 	sum := fnv.New64a()
-	_, _ = sum.Write(meta[:metaSum])
-	native.PutUint64(meta[metaSum:], sum.Sum64())
+	_, _ = sum.Write(meta[boltmeta.MagicOffset:boltmeta.SumOffset])
+	native.PutUint64(meta[boltmeta.SumOffset:], sum.Sum64())
 }
 
 // Whatever bbolt writes is read: buckets of one leaf, of many pages, with values of many pages, and after changes.
@@ -78,17 +80,17 @@ func TestPages(t *testing.T) {
 
 // Pages that refer to each other in a circle end, and so does one that has every other below it.
 func TestCircle(t *testing.T) {
-	data := make([]byte, 8*minPageBytes)
+	data := make([]byte, 8*boltmeta.MinPageBytes)
 	for at := range 2 {
-		meta := data[at*minPageBytes+pageHeader:]
-		native.PutUint32(meta, boltMagic)
-		native.PutUint32(meta[4:], boltVersion)
-		native.PutUint32(meta[8:], minPageBytes)
+		meta := data[at*boltmeta.MinPageBytes+pageHeader:]
+		native.PutUint32(meta, boltmeta.Magic)
+		native.PutUint32(meta[4:], boltmeta.Version)
+		native.PutUint32(meta[8:], boltmeta.MinPageBytes)
 		native.PutUint64(meta[16:], 2)
-		signMeta(data, at*minPageBytes)
+		signMeta(data, at*boltmeta.MinPageBytes)
 	}
 	for id := uint64(2); id < 8; id++ {
-		page := data[id*minPageBytes:]
+		page := data[id*boltmeta.MinPageBytes:]
 		native.PutUint64(page, id)
 		native.PutUint16(page[8:], branchPage)
 		native.PutUint16(page[10:], 60)
