@@ -57,7 +57,7 @@ type damageRun []damageJSON
 // damageRuns parts what was found into runs, each of which people see as one line.
 func damageRuns(damaged []damageJSON) (runs []damageRun) {
 	for i, d := range damaged {
-		if i > 0 && d.Index != 0 && d.File == damaged[i-1].File && d.Index == damaged[i-1].entries().To+1 {
+		if i > 0 && damaged[i-1].Index != 0 && d.File == damaged[i-1].File && d.Index == damaged[i-1].entries().To+1 {
 			runs[len(runs)-1] = append(runs[len(runs)-1], d)
 			continue
 		}

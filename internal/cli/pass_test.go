@@ -91,10 +91,11 @@ func TestDamageLines(t *testing.T) {
 		{Index: 3, File: "a", Offset: at(10), Cause: "x"}, {Index: 4, File: "a", Offset: at(20), Cause: "x"},
 		{Index: 5, File: "b", Cause: "x"}, {Index: 6, To: 9, File: "b", Cause: "y"}, {Index: 10, File: "b", Cause: "x"},
 		{Index: 12, File: "b", Cause: "x"}, {File: "b", Cause: "z"}, {File: "b", Cause: "z"},
+		{Index: 1, File: "b", Cause: "x"}, // the first of all does not follow what has no index
 	}
 	want := []string{
 		"damaged: entries 3 to 4 in a from offset 10 to 20: x", "damaged: entries 5 to 10 in b: x; and others, see --json",
-		"damaged: entry 12 in b: x", "damaged: b: z", "damaged: b: z",
+		"damaged: entry 12 in b: x", "damaged: b: z", "damaged: b: z", "damaged: entry 1 in b: x",
 	}
 	if got := damageLines(damaged); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
