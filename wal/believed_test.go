@@ -140,7 +140,7 @@ func TestUnknownRecords(t *testing.T) {
 		{"a flag of a compression", record{kind: recordEntry, flags: flagData | 1<<5, a: 1, second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
 		{"two compressions", record{kind: recordEntry, flags: flagData | flagS2 | flagZstd, a: 1, second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
 		{"a flag of a value", record{kind: recordSet, flags: flagS2, first: []byte("k"), second: []byte("abc"), raw: 9}, ballast.ErrUnknownVersion},
-		{"a kind", record{kind: recordMoved, flags: flagData, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrUnknownVersion},
+		{"a kind", record{kind: lastKind + 2, flags: flagData, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrUnknownVersion},
 		{"the kind behind the last", record{kind: lastKind + 1, first: []byte("k")}, ballast.ErrUnknownVersion},
 		{"data that is denied", record{kind: recordEntry, flags: flagExtensions, a: 1, second: []byte("abc"), raw: 3}, ballast.ErrCorrupt},
 		{"a length that is not there", record{kind: recordEntry, flags: flagData, a: 1, second: []byte("abc"), raw: 4}, ballast.ErrCorrupt},
@@ -168,7 +168,7 @@ func TestUnknownKindInAnOlderSegment(t *testing.T) {
 	l.close()
 	raw := mem.ReadFile(seg.path)
 	rec := slices.Clone(raw[off : off+recordLength(raw[off:])])
-	rec[8] = recordMoved
+	rec[8] = lastKind + 1
 	sealRecord(rec, seg.seed, off)
 	patch(t, mem, seg.path, off, rec)
 	l.open()
@@ -242,7 +242,7 @@ func TestBelievedCheckpoint(t *testing.T) {
 		"as it was":                 func(r record) []record { return []record{r} },
 		"the tail as an older one":  func(r record) []record { return []record{renamed(r, 2)} },
 		"the one after the tail":    func(r record) []record { return []record{renamed(r, 3)} },
-		"one beyond the limit":      func(r record) []record { return []record{renamed(r, maxNumber+1)} },
+		"one beyond the limit":      func(r record) []record { return []record{renamed(r, maxMovedSegment+1)} },
 		"one of number 0":           func(r record) []record { return []record{renamed(r, 0)} },
 		"a segment twice":           func(r record) []record { return slices.Repeat([]record{r}, 1+count(of(recordSegment)(r))) },
 		"the runs of a group twice": func(r record) []record { return slices.Repeat([]record{r}, 1+count(of(recordRuns)(r))) },
@@ -296,7 +296,7 @@ func count(yes bool) int {
 // TestBeyondTheLimit: a marker with a number that no log comes to is a bound that the log does not reach, whatever it says besides, and a
 // frame with one behind the end of the log shows that something is missing before it.
 func TestBeyondTheLimit(t *testing.T) {
-	for _, sequence := range []uint64{7, maxNumber, maxNumber + 1, math.MaxUint64} {
+	for _, sequence := range []uint64{7, maxSequence, maxSequence + 1, math.MaxUint64} {
 		for _, state := range []byte{markerOpen, markerClosed, markerSealed} {
 			mem := vfs.NewMem()
 			l := newTestLog(t, mem, 1)
@@ -354,13 +354,13 @@ func TestLastNumber(t *testing.T) {
 		opens            bool
 	}{
 		{"the segment that is last of all", last, 0, false},
-		{"a segment beyond the limit", maxNumber + 1, 0, false},
-		{"a segment at the limit", maxNumber, 0, true},
-		{"a segment before the limit", maxNumber - 1, 0, true},
+		{"a segment beyond the limit", maxSegment + 1, 0, false},
+		{"a segment at the limit", maxSegment, 0, true},
+		{"a segment before the limit", maxSegment - 1, 0, true},
 		{"the frame that is last of all", 1, last - 1, false},
-		{"a frame beyond the limit", 1, maxNumber, false},
-		{"a frame at the limit", 1, maxNumber - 1, true},
-		{"a frame before the limit", 1, maxNumber - 2, true},
+		{"a frame beyond the limit", 1, maxSequence, false},
+		{"a frame at the limit", 1, maxSequence - 1, true},
+		{"a frame before the limit", 1, maxSequence - 2, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mem := forged(c.number, c.sequence)
@@ -380,7 +380,7 @@ func TestLastNumber(t *testing.T) {
 					written++
 				}
 			}
-			if !errors.Is(err, errNumbers) && c.number != maxNumber-1 {
+			if !errors.Is(err, errNumbers) && c.number != maxSegment-1 {
 				t.Errorf("a write returns %v", err)
 			}
 			if s != nil {

@@ -42,6 +42,8 @@
 //	format.go compress.go         the codec
 //	write.go rotate.go            the path of a write: queue, frame, next segment, checkpoint
 //	keeper.go next.go clean.go    the background: zeros ahead, the next segment, the ones before
+//	groups*.go                    many raft groups in one log
+//	reclaim.go moved.go           what keeps old segments for few entries, and where these go
 //	index.go segment.go           where entries are
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds

@@ -27,9 +27,13 @@ const (
 
 	formatVersion = 1
 
-	// maxNumber is the last number that a segment or a frame can have, so that none follows which is lower. Nobody writes that
-	// many, at a frame each nanosecond in a hundred years: it keeps a forged number from being counted on from.
-	maxNumber = 1 << 62
+	// maxSequence is the last number that a frame can have, and maxSegment the last one of a segment, so that none follows which is
+	// lower. Nobody writes that many, at a frame each nanosecond or a segment each microsecond: they keep a forged number from being counted on from.
+	maxSequence = 1 << 62
+	maxSegment  = 1 << 48
+
+	// Higher numbers of segments are those of moved entries, which lie beside the log.
+	maxMovedSegment = 1 << 49
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -94,7 +98,7 @@ func parseHeader(b []byte) (h header, err error) {
 	h.number = binary.LittleEndian.Uint64(b[16:])
 	h.identity = binary.LittleEndian.Uint64(b[24:])
 	h.size = int64(binary.LittleEndian.Uint64(b[32:]))
-	if h.number == 0 || h.number > maxNumber {
+	if h.number == 0 || h.number > maxMovedSegment {
 		return h, fmt.Errorf("the segment's header says number %d", h.number)
 	}
 	if h.size < framesOffset+blockBytes || h.size%blockBytes != 0 || h.size > maxSegmentBytes {
@@ -306,7 +310,7 @@ const (
 	recordSegment = 6  // a segment with live entries: number a, last sequence number b, end c, identity, entries stored in it, size
 	recordRuns    = 7  // live entries of the group and its commit index a: (segment number, first, last) for each run
 	recordIndex   = 8  // entries of the group in this segment from index a: their offsets in units of 8 bytes
-	recordMoved   = 9  // reserved: an entry that was moved from another segment
+	recordMoved   = 9  // the entries behind it were moved from segment a, of identity b
 	recordUnset   = 10 // a stable value is deleted: key
 	recordDrop    = 11 // all that the group has is deleted
 )
@@ -399,7 +403,7 @@ func (r *record) check() error {
 	}
 	compressed := r.flags & (flagS2 | flagZstd)
 	switch {
-	case r.kind == 0 || r.kind == recordMoved || r.kind > lastKind:
+	case r.kind == 0 || r.kind > lastKind:
 		return fmt.Errorf("%w: a record of kind %d; use a newer release", ballast.ErrUnknownVersion, r.kind)
 	case r.flags&^known != 0 || compressed == flagS2|flagZstd:
 		return fmt.Errorf("%w: a record of kind %d with flags %#x; use a newer release", ballast.ErrUnknownVersion, r.kind, r.flags)

@@ -18,6 +18,7 @@ type SegmentState string
 const (
 	SegmentTail     SegmentState = "tail"     // the newest with entries or stable values, which is written
 	SegmentSealed   SegmentState = "sealed"   // written no more; some of its entries are live
+	SegmentMoved    SegmentState = "moved"    // holds entries that were moved out of others, in which little else was live
 	SegmentPrepared SegmentState = "prepared" // holds nothing yet; the log goes on in it
 	SegmentUnused   SegmentState = "unused"   // nothing in it is live; to be used again or removed
 )
@@ -100,7 +101,7 @@ func (j *journal) segmentInfos(of *group) ([]SegmentInfo, error) {
 			continue
 		}
 		state := SegmentUnused
-		if number > tail {
+		if number > tail && !isMoved(number) {
 			state = SegmentPrepared
 		}
 		infos = append(infos, SegmentInfo{Number: number, Path: segmentPath(j.dir, number), State: state})
@@ -127,8 +128,11 @@ func (j *journal) knownSegments(of *group) (infos []SegmentInfo, tail uint64) {
 			Number: seg.number, Path: seg.path, State: SegmentSealed,
 			Live: seg.live, Stored: seg.stored, LiveBytes: seg.liveBytes(), EndBytes: seg.end, Err: seg.bad,
 		}
-		if seg == j.tail {
+		switch {
+		case seg == j.tail:
 			infos[i].State = SegmentTail
+		case isMoved(seg.number):
+			infos[i].State = SegmentMoved
 		}
 		at[seg] = &infos[i]
 	}

@@ -180,6 +180,7 @@ func (j *journal) resume(rec *recovery) error {
 	j.adopt(rec)
 	seg, w, k := rec.tail, &j.writer, &j.keeper
 	k.j, k.last = j, seg.number
+	j.reclaimer.mover.last = rec.moved
 	k.published.Store(seg.number)
 	seg.rw = rec.file
 	w.take(seg)
@@ -276,9 +277,18 @@ func (w *writer) settle(lastStart int64) error {
 	return w.j.keeper.zero(seg, n)
 }
 
-// sealBefore gives the segment before the tail its index, when there was no time for that.
+// sealBefore gives the segment before the tail its index, when there was no time for that, and the newest two of moved entries: one that was
+// filled, and one that had just become full.
 func (j *journal) sealBefore(rec *recovery) error {
-	seg := rec.segments[rec.before]
+	for _, number := range []uint64{rec.before, rec.moved - 1, rec.moved} {
+		if err := j.sealOne(rec, rec.segments[number]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *journal) sealOne(rec *recovery, seg *segment) error {
 	if seg == nil || seg.live == 0 || seg.bad != nil {
 		return nil
 	}
@@ -289,7 +299,9 @@ func (j *journal) sealBefore(rec *recovery) error {
 	if m.state == markerSealed {
 		return f.Close()
 	}
-	seg.rw, seg.successor = f, rec.tail.identity
+	if seg.rw = f; !isMoved(seg.number) {
+		seg.successor = rec.tail.identity
+	}
 	j.handles.keep(seg, f)
 	j.keeper.seal(seg)
 	return nil

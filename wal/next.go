@@ -128,7 +128,7 @@ func (k *keeper) prepare(size int64) error {
 	if k.found != nil && k.found.size >= size {
 		return k.adopt()
 	}
-	if k.nextNumber() > maxNumber {
+	if k.nextNumber() > maxSegment {
 		return errNumbers
 	}
 	tmp := filepath.Join(k.j.dir, nextName)
@@ -212,7 +212,11 @@ func (k *keeper) format(seg *segment, whole bool) error {
 			return err
 		}
 	}
-	// The header comes after the zeros: its identity must not meet what another one left behind.
+	return k.head(seg) // behind the zeros: its identity must not meet what another one left behind
+}
+
+// head writes a segment's header, and makes its size durable.
+func (k *keeper) head(seg *segment) error {
 	b := vfs.AlignedBytes(framesOffset)
 	putHeader(b, seg.header)
 	if err := seg.rw.WriteBlocks([][]byte{b}, 0); err != nil {
@@ -240,7 +244,7 @@ func (k *keeper) rename(from, to string) error {
 // recyclable takes an unused segment that is worth more than the next one, which has few zeros yet. Its blocks
 // are on the disk already, so writing to them changes nothing in the file system.
 func (k *keeper) recyclable() *segment {
-	if !k.settled() || k.nextNumber() > maxNumber {
+	if !k.settled() || k.nextNumber() > maxSegment {
 		return nil
 	}
 	k.mu.Lock()

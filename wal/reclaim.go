@@ -8,11 +8,12 @@ import (
 	"sync/atomic"
 )
 
-// The reclaimer keeps a group that lags from pinning old segments for ever: it moves the live entries of segments that are nearly empty to the end
-// of the log. It is bounded in three ways: it begins only when more is dead than live, it moves one byte for each moveShare that were
-// appended, and it moves moveBytes at a time, which an append that comes meanwhile waits for as it would for one of another group.
+// The reclaimer keeps a group that lags from pinning old segments for ever: it moves the live entries of segments in which little else is live into
+// segments of their own (moved.go). It is bounded in two ways: it begins only when more is dead than live, and it moves one byte for each moveShare that
+// were appended. No append waits for it, but that the disk may have a write of moveBytes to do.
 type reclaimer struct {
-	j *journal
+	j     *journal
+	mover mover
 
 	working sync.Mutex      // held by who moves
 	credit  int64           // bytes that may be moved
@@ -38,7 +39,7 @@ const (
 	moveShare = 4
 
 	// moveBytes is what is moved with one frame, about; a larger entry alone.
-	moveBytes = 64 << 10
+	moveBytes = 128 << 10
 
 	// takeMost is how many entries are noted in one go: an append may wait for that.
 	takeMost = 4096
@@ -48,7 +49,8 @@ const (
 )
 
 func (rc *reclaimer) start(j *journal) {
-	rc.j = j
+	rc.j, rc.mover.j = j, j
+	rc.mover.taken = make(map[*segment]bool)
 	rc.failed = make(map[uint64]bool)
 	rc.wake, rc.stop, rc.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	if j.opts.inline {
@@ -64,6 +66,7 @@ func (rc *reclaimer) halt() {
 	}
 	close(rc.stop)
 	<-rc.done
+	rc.mover.halt()
 }
 
 func (rc *reclaimer) run() {
@@ -107,8 +110,8 @@ func (rc *reclaimer) work() {
 		return
 	}
 	defer rc.working.Unlock()
-	for !rc.stopped() {
-		if rc.earn(); rc.credit < moveBytes {
+	for !rc.stopped() && !rc.mover.broken && rc.j.failed.Err() == nil {
+		if rc.earn(); rc.credit < moveBytes || rc.mover.waits() {
 			return
 		}
 		if len(rc.list) == 0 {
@@ -125,7 +128,7 @@ func (rc *reclaimer) work() {
 			}
 		}
 		if err := rc.moveSome(); err != nil {
-			return // without space, or on a log that has failed, there is nothing to be done
+			return // without space there is nothing to be done
 		}
 	}
 }
@@ -142,11 +145,13 @@ func (rc *reclaimer) choose() (least *segment) {
 	j := rc.j
 	j.mu.RLock()
 	defer j.mu.RUnlock()
+	rc.mover.mu.Lock()
+	defer rc.mover.mu.Unlock()
 	live, dead := int64(0), int64(0)
 	for _, seg := range j.segments {
 		n := seg.liveBytes()
 		live += n
-		if seg == j.tail {
+		if seg == j.tail || seg.filling || rc.mover.taken[seg] {
 			continue
 		}
 		dead += seg.end - framesOffset - n
@@ -181,6 +186,13 @@ func (rc *reclaimer) take(seg *segment) error {
 	return nil
 }
 
+// entryPlace is an entry and where it is in its segment. There may be many.
+type entryPlace struct {
+	group *group
+	index uint64
+	off   int64
+}
+
 // takeOf adds entries of a group to the list, from an index on, and returns where to go on; 0 for nowhere.
 func (rc *reclaimer) takeOf(g *group, from uint64) (next uint64) {
 	rc.j.mu.RLock()
@@ -203,52 +215,43 @@ func (rc *reclaimer) takeOf(g *group, from uint64) (next uint64) {
 
 // moveSome moves the first entries of the list.
 func (rc *reclaimer) moveSome() error {
-	r := requests.Get().(*request)
-	defer r.release()
-	r.kind = recordMoved
-	bytes := int64(0)
+	var list []movedEntry
+	seg, bytes := rc.seg, int64(0)
 	for len(rc.list) > 0 && bytes < moveBytes {
-		m := movedEntry{entryPlace: rc.list[0], seg: rc.seg}
+		m := movedEntry{entryPlace: rc.list[0]}
 		rc.list = rc.list[1:]
 		if err := rc.read(&m); err != nil {
-			rc.giveUp(m.seg, err)
+			rc.giveUp(seg, err)
 			continue
 		}
 		bytes += m.rec.size()
-		r.moves = append(r.moves, m)
+		list = append(list, m)
 	}
-	if len(rc.list) == 0 {
+	last := len(rc.list) == 0
+	if last {
 		rc.list, rc.seg = nil, nil
 	}
-	if len(r.moves) == 0 {
-		return nil
-	}
-	if err := rc.j.submit(r); err != nil {
+	if err := rc.mover.write(seg, list, last && !rc.failed[seg.number]); err != nil {
 		rc.list, rc.seg = nil, nil // it is made anew
 		return err
 	}
-	for i := range r.moves {
-		if m := &r.moves[i]; m.taken {
-			rc.movedEntries.Add(1)
-			rc.movedBytes.Add(m.rec.size())
-		}
-	}
+	rc.movedEntries.Add(uint64(len(list)))
+	rc.movedBytes.Add(bytes)
 	rc.credit -= bytes
-	rc.seen += bytes // what it appends itself earns nothing
 	return nil
 }
 
 // read reads and verifies the record of an entry.
 func (rc *reclaimer) read(m *movedEntry) error {
-	at := location{seg: m.seg, off: m.off}
+	at := location{seg: rc.seg, off: m.off}
 	rc.j.mu.RLock()
-	at.end = m.seg.end
+	at.end = at.seg.end
 	rc.j.mu.RUnlock()
 	if err := at.readable(); err != nil {
 		return err
 	}
 	return rc.j.view(at, func(b []byte) (err error) {
-		m.rec, err = entryRecord(m.seg, m.off, slices.Clone(b), m.group.id, m.index)
+		m.rec, err = entryRecord(at.seg, m.off, slices.Clone(b), m.group.id, m.index)
 		return err
 	})
 }

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,6 +33,7 @@ type recovery struct {
 	unused     *segment // prepared to follow the tail, holds no frame; nil when there is none
 	unusedFile vfs.File
 	garbage    []string // names of files that hold nothing
+	moved      uint64   // highest number of a segment of moved entries, 0 for none
 }
 
 // errEmpty is returned for a directory without a log, or with one whose creation did not end.
@@ -51,7 +51,11 @@ func recoverLog(fsys vfs.FS, dir string, writable bool) (rec *recovery, err erro
 	if err != nil {
 		return rec, err
 	}
-	if err := rec.findTail(numbers); err != nil {
+	ofLog, err := rec.ofLog(numbers)
+	if err != nil {
+		return rec, err
+	}
+	if err := rec.findTail(ofLog); err != nil {
 		return rec, err
 	}
 	if err := rec.load(); err != nil {
@@ -102,6 +106,18 @@ func foreign(dir string, names []string) error {
 	return nil
 }
 
+// ofLog returns those of the numbers that the log goes through.
+func (rec *recovery) ofLog(numbers []uint64) ([]uint64, error) {
+	i, _ := slices.BinarySearch(numbers, maxSegment+1)
+	if i < len(numbers) {
+		rec.moved = numbers[len(numbers)-1]
+	}
+	if rec.moved > maxMovedSegment {
+		return nil, &ballast.CorruptionError{Path: segmentPath(rec.dir, rec.moved), Offset: -1, Err: errors.New("no segment has such a number")}
+	}
+	return numbers[:i], nil
+}
+
 // findTail finds the newest segment that holds a frame. Only one that is newer may be there: the one prepared to
 // follow it.
 func (rec *recovery) findTail(numbers []uint64) error {
@@ -132,6 +148,8 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		return err
 	}
 	switch {
+	case rec.tail == nil && rec.moved != 0:
+		return &ballast.CorruptionError{Path: rec.dir, Offset: -1, Err: errors.New("there are entries that were moved, and the segments of the log are missing")}
 	case rec.tail == nil && rec.unused == nil:
 		return errEmpty
 	case rec.tail == nil && rec.unused.number == 1:
@@ -211,7 +229,7 @@ func (rec *recovery) loadClosed(r *reader) bool {
 		return false
 	}
 	h, ok := parseFrameHeader(frame, r.seg.seed, m.checkpoint, r.seg.size)
-	if !ok || h.length != int64(len(frame)) || h.sequence != m.sequence || h.sequence > maxNumber {
+	if !ok || h.length != int64(len(frame)) || h.sequence != m.sequence || h.sequence > maxSequence {
 		return false
 	}
 	rec.sequence, rec.lastStart = m.sequence, m.checkpoint
@@ -349,7 +367,7 @@ func (rec *recovery) checkpoint(q *record) error {
 			return bad(fmt.Errorf("a segment in %d bytes", len(q.second)))
 		}
 		// One that is not older would be freed, file and all, when these entries are deleted, while the log goes on in it.
-		if q.a == 0 || q.a >= rec.tail.number || q.b > maxNumber || rec.segments[q.a] != nil {
+		if q.a == 0 || q.a >= rec.tail.number && !isMoved(q.a) || q.a > maxMovedSegment || q.b > maxSequence || rec.segments[q.a] != nil {
 			return bad(fmt.Errorf("segment %d up to frame %d before segment %d", q.a, q.b, rec.tail.number))
 		}
 		h := header{number: q.a, identity: binary.LittleEndian.Uint64(q.second), size: int64(binary.LittleEndian.Uint64(q.second[16:]))}
@@ -418,9 +436,9 @@ func (rec *recovery) finish(numbers []uint64) {
 		}
 		rec.order = append(rec.order, seg)
 	}
-	slices.SortFunc(rec.order, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(rec.order, inOrder)
 	for _, number := range numbers {
-		if seg := rec.segments[number]; number < rec.tail.number && (seg == nil || seg.live == 0) {
+		if seg := rec.segments[number]; (number < rec.tail.number || isMoved(number)) && (seg == nil || seg.live == 0) {
 			rec.garbage = append(rec.garbage, segmentPath("", number))
 		}
 	}

@@ -19,6 +19,7 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 			return nil, nil
 		}
 	}
+	w.j.reclaimer.mover.collect(&w.moved)
 	checkpoint := w.checkpointBytes()
 	next, e := k.takeNext(framesOffset+size+checkpoint, indexRoom(int64(entries))+checkpoint, entries > 0)
 	if e != nil {
@@ -63,7 +64,7 @@ func (w *writer) checkpointBytes() int64 {
 	j := w.j
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	n := int64(1+len(j.segments)+1) * (recordHeaderBytes + segmentRefBytes)
+	n := int64(1+len(j.segments)+1)*(recordHeaderBytes+segmentRefBytes) + w.moved.bytes()
 	for _, g := range j.groups {
 		n += recordHeaderBytes + liveRunBytes*int64(len(g.runs)+1)
 		for key, value := range g.stable.all() {
@@ -159,7 +160,7 @@ func (w *writer) conclude() error {
 	if w.marked.end != w.seg.end || m.checkpoint == 0 {
 		m.indexOffset, m.indexLength, m.checkpoint = 0, 0, 0
 		records, bytes, err := w.j.indexOf(w.seg)
-		room := w.sequence <= maxNumber-2 // of numbers, for two frames
+		room := w.sequence <= maxSequence-2 // of numbers, for two frames
 		if err == nil && room && w.hasRoom(frameHeaderBytes+bytes+frameHeaderBytes+w.checkpointBytes()) {
 			if err := w.writeFrame(frameHeaderBytes+bytes, func() {
 				for i := range records {

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -97,7 +96,7 @@ func (s *salvager) relevant(p *pass) (out []*ballast.CorruptionError) {
 	for _, d := range s.damage {
 		number, _ := segmentNumber(filepath.Base(d.Path))
 		older := p.segments[number]
-		if number >= s.parts[max(p.base, 0)].number || older != nil && older.live > 0 {
+		if number >= s.parts[max(p.base, 0)].number && !isMoved(number) || older != nil && older.live > 0 {
 			out = append(out, d)
 		}
 	}
@@ -190,5 +189,5 @@ func (p *pass) finish(numbers []uint64) {
 		}
 	}
 	p.order = append(p.order, p.tail)
-	slices.SortFunc(p.order, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(p.order, inOrder)
 }

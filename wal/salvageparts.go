@@ -15,7 +15,8 @@ type salvager struct {
 	fs      *mendedFS
 	dir     string
 	numbers []uint64
-	parts   []*part // segments whose frames can be told from other bytes, ascending
+	parts   []*part // segments of the log whose frames can be told from other bytes, ascending
+	moved   []*part // those of moved entries
 	damage  []*ballast.CorruptionError
 
 	// lost is why there is no part above the last one: a newer segment is there, or was, and nothing in it can be read.
@@ -32,7 +33,7 @@ type part struct {
 }
 
 func (s *salvager) closeFiles() {
-	for _, p := range s.parts {
+	for _, p := range slices.Concat(s.parts, s.moved) {
 		_ = p.f.Close() // it was only read from
 	}
 }
@@ -45,6 +46,12 @@ func (s *salvager) openAll() error {
 		return err
 	}
 	for _, number := range s.numbers {
+		if isMoved(number) {
+			if err := s.openMoved(number); err != nil {
+				return err
+			}
+			continue
+		}
 		p, err := s.open(number)
 		damage, damaged := errors.AsType[*ballast.CorruptionError](err)
 		switch {
@@ -66,6 +73,8 @@ func (s *salvager) openAll() error {
 		return fmt.Errorf("wal: there is no log in %s: %w", s.dir, fs.ErrNotExist)
 	case len(s.parts) == 0 && s.lost != nil:
 		return s.lost
+	case len(s.parts) == 0 && len(s.moved) > 0:
+		return s.errLogMissing()
 	case len(s.parts) == 0:
 		return fmt.Errorf("wal: the log in %s was never written: %w", s.dir, fs.ErrNotExist)
 	}

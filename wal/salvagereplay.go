@@ -98,11 +98,12 @@ func ignoreDamage(err error) error {
 // it leaves what is there.
 func (p *pass) restoreOlder() {
 	for _, seg := range p.segments {
-		i := slices.IndexFunc(p.s.parts, func(o *part) bool { return o.number == seg.number && o.identity == seg.identity })
+		parts := slices.Concat(p.s.parts, p.s.moved)
+		i := slices.IndexFunc(parts, func(o *part) bool { return o.number == seg.number && o.identity == seg.identity })
 		damaged := slices.ContainsFunc(p.s.damage, func(d *ballast.CorruptionError) bool { return d.Path == seg.path && d.Offset == 0 })
 		switch {
 		case i >= 0:
-			seg.size = min(seg.size, p.s.parts[i].size)
+			seg.size = min(seg.size, parts[i].size)
 		case damaged:
 			p.s.fs.patch(seg.path).show(&seg.header)
 		}
@@ -135,6 +136,9 @@ func (p *pass) replayAll() error {
 	}
 	if p.s.lost != nil {
 		p.miss(-1, p.s.lost)
+	}
+	if err := p.findMoved(); err != nil {
+		return err
 	}
 	p.finish(p.s.numbers)
 	return nil

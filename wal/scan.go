@@ -122,7 +122,7 @@ func judge(r *reader, off int64, sequence uint64) (v verdict, h frameHeader, fra
 		return isDamaged, h, nil, nil
 	}
 	h, ok := parseFrameHeader(b, seg.seed, off, seg.size)
-	if !ok || h.sequence != sequence || sequence > maxNumber {
+	if !ok || h.sequence != sequence || sequence > maxSequence {
 		return isDamaged, h, nil, nil
 	}
 	frame, err = r.view(off, h.length)

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -30,6 +31,7 @@ type segment struct {
 	stored   int64         // entries that were ever put into it
 	blocks   []*cacheBlock // by number, nil where not in memory
 	freed    bool          // nothing in it is live, and the cache has forgotten it
+	filling  bool          // entries are still moved into it
 
 	// zeroed is the offset up to which the file is allocated and reads as zeros behind end. It grows by
 	// the keeper, which has written the zeros but for large frames, and the tail's frames stay below it.
@@ -80,6 +82,17 @@ func segmentNumber(name string) (uint64, bool) {
 	}
 	number, err := strconv.ParseUint(digits, 16, 64)
 	return number, err == nil && number != 0
+}
+
+// isMoved reports whether a number is that of a segment of moved entries, which is none of those that the log goes through.
+func isMoved(number uint64) bool { return number > maxSegment }
+
+// inOrder compares segments: those of moved entries come first, the tail is the last one.
+func inOrder(a, b *segment) int {
+	if m, n := isMoved(a.number), isMoved(b.number); m != n {
+		return cmp.Compare(b.number, a.number)
+	}
+	return cmp.Compare(a.number, b.number)
 }
 
 func isSegment(name string) bool {

@@ -80,6 +80,7 @@ func (j *journal) stats() Stats {
 		paths = append(paths, seg.path)
 	}
 	k.mu.Unlock()
+	paths = j.reclaimer.mover.addFiles(paths)
 	_, st.DiskBytes = j.meter.Disk(st.Stalled, func() (int, int64) {
 		bytes := int64(0)
 		for _, path := range paths {

@@ -18,7 +18,7 @@ const maxGroupBytes = 4 << 20
 // request is one durable call.
 type request struct {
 	group  *group
-	kind   byte // recordEntry, recordSet, recordUnset, recordDelete, recordDrop; recordMoved for entries that move
+	kind   byte // recordEntry, recordSet, recordUnset, recordDelete, recordDrop
 	logs   []*raft.Log
 	one    [1]*raft.Log // the backing of logs for a single one
 	commit uint64       // staged for the entries, when staged
@@ -27,7 +27,6 @@ type request struct {
 	value  []byte
 	low    uint64 // of a deletion
 	high   uint64
-	moves  []movedEntry
 
 	passed bool // others were preferred once
 
@@ -56,15 +55,8 @@ func (r *request) measure() {
 		r.bytes = padded(recordHeaderBytes + int64(len(r.key)) + int64(len(r.value)))
 	case recordDelete, recordDrop:
 		r.bytes = recordHeaderBytes
-	case recordMoved:
-		for i := range r.moves {
-			r.bytes += r.moves[i].rec.size()
-		}
 	}
 }
-
-// entries returns how many entries the request puts into the segment, at most.
-func (r *request) entries() int { return len(r.logs) + len(r.moves) }
 
 // queue is where calls wait while another one writes. Whoever comes when nobody writes is the leader and writes for all that
 // wait; then the first of those that came meanwhile leads. With one caller that costs a lock.
@@ -77,7 +69,7 @@ type queue struct {
 // submit makes a request durable and visible.
 func (j *journal) submit(r *request) error {
 	err := j.enqueue(r)
-	if j.opts.inline && r.kind != recordMoved {
+	if j.opts.inline {
 		j.reclaimer.work()
 	}
 	return err
@@ -151,7 +143,6 @@ func (q *queue) collect(batch []*request) []*request {
 	}
 	clear(q.waiting[len(rest):])
 	q.waiting = rest
-	movesFirst(batch)
 	return batch
 }
 
@@ -180,6 +171,8 @@ type writer struct {
 	marked marker // the tail's, as it is on the disk
 	alone  bool   // the tail was made for one large frame
 
+	moved adoption // what the next rotation takes over
+
 	calls      atomic.Uint64 // that succeeded
 	frames     atomic.Uint64
 	frameBytes atomic.Int64
@@ -196,7 +189,7 @@ func (w *writer) write(batch []*request) {
 		// No room. What is kept back is for votes and deletions, so these need not fail with the entries.
 		rest := batch[:0:0]
 		for _, r := range batch {
-			if r.err = err; r.entries() == 0 {
+			if r.err = err; len(r.logs) == 0 {
 				rest = append(rest, r)
 			}
 		}
@@ -215,7 +208,7 @@ func (w *writer) writeAll(batch []*request) error {
 	size, entries := int64(frameHeaderBytes), 0
 	for _, r := range batch {
 		size += r.bytes
-		entries += r.entries()
+		entries += len(r.logs)
 	}
 	if err := w.reopen(); err != nil {
 		return err
@@ -229,6 +222,9 @@ func (w *writer) writeAll(batch []*request) error {
 	}
 	w.begin(size)
 	if rotated != nil {
+		w.j.mu.Lock()
+		w.moved.apply(w.j)
+		w.j.mu.Unlock()
 		w.checkpoint(rotated)
 	}
 	for _, r := range batch {
@@ -238,23 +234,15 @@ func (w *writer) writeAll(batch []*request) error {
 		return err
 	}
 	w.publish(batch)
-	w.calls.Add(callsIn(batch))
+	w.calls.Add(uint64(len(batch)))
 	w.compressor.trim()
 	if rotated != nil {
 		w.j.keeper.seal(rotated)
+		w.j.reclaimer.mover.adopted(&w.moved)
 	}
 	w.j.keeper.appended(w.pos - w.start)
 	w.j.reclaimer.appended()
 	return nil
-}
-
-// callsIn returns how many requests are somebody's call: moves are nobody's.
-func callsIn(batch []*request) uint64 {
-	n := len(batch)
-	if batch[0].kind == recordMoved {
-		n--
-	}
-	return uint64(n)
 }
 
 // begin starts a frame of at most size bytes behind the last one.
@@ -335,14 +323,12 @@ func (w *writer) request(q *request) {
 		w.record(&record{kind: recordDelete, group: q.group.id, a: q.low, b: q.high})
 	case recordDrop:
 		w.record(&record{kind: recordDrop, group: q.group.id})
-	case recordMoved:
-		w.moved(q.moves)
 	}
 }
 
 // finish writes the frame. When it fails the engine has failed: what is on the disk is unknown.
 func (w *writer) finish() error {
-	if w.sequence >= maxNumber {
+	if w.sequence >= maxSequence {
 		return w.j.failed.Fail(errNumbers)
 	}
 	end := w.pos
@@ -453,10 +439,6 @@ func (j *journal) apply(r *request, offs []uint32) int {
 		g.remove(r.low, r.high)
 		g.lowerCommit()
 		replaced = true
-	case recordMoved:
-		used := j.applyMoves(r.moves, offs)
-		j.sweep()
-		return used
 	}
 	if r.kind != recordSet && r.kind != recordUnset {
 		g.publish()
@@ -472,7 +454,7 @@ func (j *journal) apply(r *request, offs []uint32) int {
 func (j *journal) sweep() {
 	kept := j.segments[:0]
 	for _, seg := range j.segments {
-		if seg.live > 0 || seg == j.tail {
+		if seg.live > 0 || seg == j.tail || seg.filling {
 			kept = append(kept, seg)
 			continue
 		}

@@ -1,0 +1,353 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// This file is where live entries move to, so that the segments in which little else is live can be used again: into segments of their
+// own, beside the log. What moves has outlived its neighbours and mostly goes on to, so there it lies among its like and need not move
+// again; at the end of the log it would lie between entries that die. (Rosenblum and Ousterhout, "The design and implementation of a
+// log-structured file system", 1992, tell what it costs when the two are mixed.)
+//
+// An entry that was moved is part of the log from the next rotation on: the checkpoint there refers to its new place. Until then it is
+// where it was, so a crash loses nothing but the work.
+
+// mover fills moved segments.
+type mover struct {
+	j *journal
+
+	// Of whoever moves.
+	last     uint64   // number of the newest moved segment
+	seg      *segment // that is filled, nil for none
+	sequence uint64   // of its last frame
+	end      int64    // behind that
+	entries  int64    // that are in it
+	block    []byte   // what is written of the block that the next frame begins in
+	broken   bool     // a write has failed
+
+	mu    sync.Mutex
+	next  adoption
+	taken map[*segment]bool // all of it was moved, and the log does not know yet
+	files []*segment        // that the log may not know yet, or not wholly
+}
+
+// adoption is what a rotation takes over.
+type adoption struct {
+	runs []movedRun
+	from []*segment // of which all was moved
+	full []*segment // moved segments that get no more
+}
+
+// movedRun is consecutive entries of a group that are durable in a moved segment.
+type movedRun struct {
+	group    *group
+	from, to *segment
+	first    uint64
+	offs     []uint32
+	end      int64 // of their frame
+	sequence uint64
+}
+
+// movedEntry is an entry that moves.
+type movedEntry struct {
+	entryPlace
+	rec record // verified; its parts are the move's own
+}
+
+// maxMovedRuns is how many runs may wait for a rotation, which takes about a millisecond for them.
+const maxMovedRuns = 4096
+
+// size returns what the record takes in a segment.
+func (r *record) size() int64 {
+	return padded(recordHeaderBytes + int64(len(r.first)) + int64(len(r.second)))
+}
+
+// waits reports whether a rotation has to come first.
+func (m *mover) waits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.next.runs) >= maxMovedRuns
+}
+
+// write makes entries of a segment durable in a moved one, with one frame. last is set when these were all.
+func (m *mover) write(from *segment, list []movedEntry, last bool) error {
+	records := make([]record, 1, 1+len(list))
+	records[0] = record{kind: recordMoved, a: from.number, b: from.identity}
+	size := frameHeaderBytes + records[0].size()
+	for i := range list {
+		size += list[i].rec.size()
+		records = append(records, list[i].rec)
+	}
+	if len(list) > 0 { // not all was deleted, or cannot be read
+		if err := m.room(size, int64(len(list))); err != nil {
+			return err
+		}
+		if err := m.frame(records); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note(from, list)
+	if last {
+		m.next.from = append(m.next.from, from)
+		m.taken[from] = true
+	}
+	return nil
+}
+
+// room sees to it that a frame of size bytes fits behind the last one of the segment that is filled, into allocated space.
+func (m *mover) room(size, entries int64) error {
+	if m.seg != nil && frameStart(m.end)+size+indexRoom(m.entries+entries) > m.seg.size {
+		m.full()
+	}
+	if m.seg == nil {
+		need := framesOffset + size + indexRoom(entries) + blockBytes
+		if err := m.begin(max(m.j.keeper.segmentBytes(), roundUp(need, blockBytes))); err != nil {
+			return err
+		}
+	}
+	k := &m.j.keeper
+	k.work.Lock()
+	defer k.work.Unlock()
+	for need := roundUp(frameStart(m.end)+size, blockBytes); m.seg.zeroed.Load() < need; {
+		if err := k.allocate(m.seg, max(need-m.seg.zeroed.Load(), largeStep)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frame writes a frame of records behind the last one.
+func (m *mover) frame(records []record) error {
+	start := frameStart(m.end)
+	frame := encodeFrame(records, m.sequence+1, m.seg.seed, start)
+	from, end := roundDown(start, blockBytes), start+int64(len(frame))
+	b := vfs.AlignedBytes(int(roundUp(end, blockBytes) - from))
+	if from < m.end {
+		copy(b, m.block)
+	}
+	copy(b[start-from:], frame)
+	if err := m.seg.rw.WriteBlocks([][]byte{b}, from); err != nil {
+		err = noSpace(fmt.Errorf("wal: moving entries into %s: %w", m.seg.path, err))
+		m.full() // nobody knows what is behind the last frame now
+		if !errors.Is(err, ballast.ErrNoSpace) {
+			m.broken = true
+			m.j.opts.Logger.Warn("wal: entries are moved no more until the log is opened again, so segments stay in which little is live", "dir", m.j.dir, "err", err)
+		}
+		return err
+	}
+	m.j.keeper.syncs.Add(1)
+	m.sequence, m.end, m.entries = m.sequence+1, end, m.entries+int64(len(records)-1)
+	m.block = slices.Clone(b[roundDown(end, blockBytes)-from : end-from])
+	return nil
+}
+
+// note adds entries that are durable, in their order in the frame, to the runs that wait. The caller holds m.mu.
+func (m *mover) note(from *segment, list []movedEntry) {
+	if len(list) == 0 {
+		return
+	}
+	off := m.end
+	for i := range list {
+		off -= list[i].rec.size()
+	}
+	open := make(map[*group]int) // the newest run of each group
+	for i := range m.next.runs {
+		open[m.next.runs[i].group] = i
+	}
+	for i := range list {
+		e := &list[i]
+		at, ok := open[e.group]
+		if r := &m.next.runs; !ok || (*r)[at].from != from || (*r)[at].to != m.seg || (*r)[at].first+uint64(len((*r)[at].offs)) != e.index {
+			at = len(*r)
+			open[e.group] = at
+			*r = append(*r, movedRun{group: e.group, from: from, to: m.seg, first: e.index})
+		}
+		run := &m.next.runs[at]
+		run.offs = append(run.offs, uint32(off>>3))
+		run.end, run.sequence = m.end, m.sequence
+		off += e.rec.size()
+	}
+}
+
+// full ends the segment that is filled.
+func (m *mover) full() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next.full = append(m.next.full, m.seg)
+	m.seg = nil
+}
+
+// begin makes an empty moved segment of size bytes.
+func (m *mover) begin(size int64) error {
+	k := &m.j.keeper
+	number := max(m.last, maxSegment) + 1
+	if size > maxSegmentBytes || number > maxMovedSegment {
+		return errNumbers
+	}
+	k.work.Lock()
+	defer k.work.Unlock()
+	tmp := filepath.Join(m.j.dir, nextName)
+	if err := m.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return noSpace(fmt.Errorf("wal: removing what an earlier attempt left: %w", err))
+	}
+	seg := newSegment(m.j.dir, header{number: number, identity: newIdentity(), size: size})
+	if err := m.create(seg, tmp); err != nil {
+		_ = m.j.fs.Remove(tmp) // the next attempt begins with that too
+		return err
+	}
+	if err := k.rename(tmp, seg.path); err != nil {
+		return err
+	}
+	f, err := m.j.fs.Open(seg.path)
+	if err != nil {
+		return noSpace(fmt.Errorf("wal: opening a segment: %w", err))
+	}
+	seg.rw, seg.fresh, seg.filling = f, true, true
+	seg.zeroed.Store(framesOffset)
+	m.j.handles.keep(seg, f)
+	m.seg, m.last = seg, seg.number
+	m.sequence, m.end, m.entries, m.block = 0, framesOffset, 0, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files = append(m.files, seg)
+	return nil
+}
+
+func (m *mover) create(seg *segment, tmp string) (err error) {
+	f, err := m.j.fs.Create(tmp)
+	if err != nil {
+		return noSpace(fmt.Errorf("wal: creating a segment: %w", err))
+	}
+	defer func() {
+		if e := f.Close(); err == nil && e != nil { // no platform minds the renaming of a closed file
+			err = noSpace(fmt.Errorf("wal: closing a segment: %w", e))
+		}
+	}()
+	seg.rw = f
+	if err := f.Truncate(seg.size); err != nil {
+		return noSpace(fmt.Errorf("wal: sizing a segment: %w", err))
+	}
+	if err := f.Allocate(0, framesOffset); err != nil {
+		return noSpace(fmt.Errorf("wal: allocating a segment: %w", err))
+	}
+	return m.j.keeper.head(seg)
+}
+
+// collect adds what was moved to what the writer takes over with its next rotation.
+func (m *mover) collect(a *adoption) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a.runs = append(a.runs, m.next.runs...)
+	a.from = append(a.from, m.next.from...)
+	a.full = append(a.full, m.next.full...)
+	m.next = adoption{}
+}
+
+// bytes is at most what it adds to a checkpoint: a run may cut another one in three.
+func (a *adoption) bytes() int64 {
+	return 2*liveRunBytes*int64(len(a.runs)) + (recordHeaderBytes+segmentRefBytes)*int64(len(a.full)+1)
+}
+
+// apply makes the log refer to where entries were moved to. The caller holds j.mu, and what the log refers to now is durable before
+// any segment is swept.
+func (a *adoption) apply(j *journal) {
+	for i := range a.runs {
+		r := &a.runs[i]
+		if r.end > r.to.end {
+			r.to.end, r.to.sequence = r.end, r.sequence
+			j.cache.forget(r.to) // its last block may be in memory as it was
+		}
+		if r.apply(); r.to.live > 0 {
+			j.include(r.to)
+		}
+	}
+	a.runs = nil
+}
+
+// apply replaces those entries that are still where they were moved from. In a segment that is written no more an entry of an index that
+// is live is the one that was live when it was read.
+func (r *movedRun) apply() {
+	last := r.first + uint64(len(r.offs)) - 1
+	for index := r.first; ; {
+		i := r.group.at(index)
+		if i == len(r.group.runs) || r.group.runs[i].first > last {
+			return
+		}
+		old := r.group.runs[i]
+		low, high := max(index, old.first), min(last, old.last)
+		if old.seg == r.from {
+			r.group.put(low, r.to, r.offs[low-r.first:high-r.first+1])
+		}
+		if high == last {
+			return
+		}
+		index = high + 1
+	}
+}
+
+// include makes a moved segment one of the log's. The caller holds j.mu.
+func (j *journal) include(seg *segment) {
+	if i, found := slices.BinarySearchFunc(j.segments, seg, inOrder); !found {
+		j.segments = slices.Insert(j.segments, i, seg)
+	}
+}
+
+// adopted lets go of what was moved from, and of moved segments that get no more. What refers to the others is durable.
+func (m *mover) adopted(a *adoption) {
+	m.mu.Lock()
+	for _, seg := range a.from {
+		delete(m.taken, seg)
+	}
+	m.files = slices.DeleteFunc(m.files, func(seg *segment) bool { return slices.Contains(a.full, seg) })
+	m.mu.Unlock()
+	m.finish(a.full)
+	*a = adoption{}
+}
+
+// finish gives to the keeper the segments that get no more, and those in which nothing is live any more.
+func (m *mover) finish(full []*segment) {
+	j := m.j
+	j.mu.Lock()
+	for _, seg := range full {
+		seg.filling = false
+		j.include(seg)
+	}
+	j.sweep()
+	j.mu.Unlock()
+	for _, seg := range full {
+		j.keeper.seal(seg)
+	}
+}
+
+// halt ends what is filled. What the log does not refer to stays where it was.
+func (m *mover) halt() {
+	m.mu.Lock()
+	files := m.files
+	m.files, m.next = nil, adoption{}
+	m.mu.Unlock()
+	if m.j.failed.Err() == nil {
+		m.finish(files)
+	}
+}
+
+// addFiles adds the paths of those files that the log may not know yet.
+func (m *mover) addFiles(paths []string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, seg := range m.files {
+		if !slices.Contains(paths, seg.path) {
+			paths = append(paths, seg.path)
+		}
+	}
+	return paths
+}
