@@ -258,9 +258,10 @@ func (a *adoption) bytes() int64 {
 	return 2*liveRunBytes*int64(len(a.runs)) + (recordHeaderBytes+segmentRefBytes)*int64(len(a.full)+1)
 }
 
-// apply makes the log refer to where entries were moved to. The caller holds j.mu, and what the log refers to now is durable before
-// any segment is swept.
+// apply makes the log refer to where entries were moved to. No segment is swept before the checkpoint that says so is durable.
 func (a *adoption) apply(j *journal) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	for i := range a.runs {
 		r := &a.runs[i]
 		if r.end > r.to.end {

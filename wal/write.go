@@ -222,9 +222,7 @@ func (w *writer) writeAll(batch []*request) error {
 	}
 	w.begin(size)
 	if rotated != nil {
-		w.j.mu.Lock()
 		w.moved.apply(w.j)
-		w.j.mu.Unlock()
 		w.checkpoint(rotated)
 	}
 	for _, r := range batch {

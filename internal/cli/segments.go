@@ -14,13 +14,15 @@ less where nothing was written yet.
 State is
   tail      the newest, which is written
   sealed    written no more; some of its entries are live
+  moved     holds entries that were moved out of others, in which little else was live
   prepared  holds nothing yet; the log goes on in it
   unused    nothing in it is live; it will be used again or removed
 
 Live are the entries that are there, stored those that were ever put into the file, also what was deleted
 or replaced since; the bytes that live ones take are estimated from that, by the average.
 
-A file has its number for a name, in hexadecimal digits.
+A file has its number for a name, in hexadecimal digits. Those for moved entries have numbers of their own,
+from 2^48 on: m1 is 0001000000000001.wal.
 
 Of a wal that several raft groups share, it is told how many of them have live entries in a file. First
 and last are told of the one that --group names, the rest of all.
@@ -148,9 +150,18 @@ func writeSegments(s streams, segments []segmentJSON, shared bool) error {
 		if seg.Damage != "" {
 			path += " (damaged)"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", seg.Number, seg.State, groups(fmt.Sprint(seg.Groups)),
+		fmt.Fprintf(t, "%s\t%s\t%s%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", numberOf(seg.Number), seg.State, groups(fmt.Sprint(seg.Groups)),
 			dash(seg.FirstIndex), dash(seg.LastIndex), seg.Live, seg.Stored,
 			sizeText(seg.LiveBytes), sizeText(seg.SizeBytes), sizeText(seg.DiskBytes), path)
 	}
 	return t.Flush()
+}
+
+// numberOf returns what stands for the number of a segment. docs/FORMAT.md tells how those of moved entries are numbered.
+func numberOf(n uint64) string {
+	const log = 1 << 48
+	if n > log {
+		return fmt.Sprintf("m%d", n-log)
+	}
+	return fmt.Sprint(n)
 }
