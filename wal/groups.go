@@ -18,9 +18,10 @@ import (
 type Groups struct {
 	j *journal
 
-	mu     sync.Mutex
-	stores map[uint64]*Store // that are open
-	closed bool
+	mu       sync.Mutex
+	stores   map[uint64]*Store        // that are open
+	dropping map[uint64]chan struct{} // closed when the group is gone, or could not be dropped
+	closed   bool
 }
 
 // OpenGroups opens the log in dir, or creates one there. nil options are the defaults. Errors are those of [Open].
@@ -43,7 +44,7 @@ func openGroups(dir string, opts *Options, readOnly bool) (*Groups, error) {
 		return nil, err
 	}
 	j.observe()
-	return &Groups{j: j, stores: make(map[uint64]*Store)}, nil
+	return &Groups{j: j, stores: make(map[uint64]*Store), dropping: make(map[uint64]chan struct{})}, nil
 }
 
 // Store returns the store of a group, which hashicorp/raft takes as its log and its stable store. Any id will do; one that the
@@ -53,7 +54,7 @@ func openGroups(dir string, opts *Options, readOnly bool) (*Groups, error) {
 // The error matches [ballast.ErrUnfinished] for a group that a migration has begun and not finished: migrate again, or drop it. After Close of
 // the Groups it is [ballast.ErrClosed].
 func (gs *Groups) Store(id uint64) (*Store, error) {
-	gs.mu.Lock()
+	gs.lockFor(id)
 	defer gs.mu.Unlock()
 	if gs.closed {
 		return nil, ballast.ErrClosed
@@ -80,7 +81,7 @@ func (gs *Groups) IDs() []uint64 {
 }
 
 // Drop deletes all that a group has: entries, stable values and commit index, durably and at once when nil is returned, with one sync however much
-// it is. Its store, if it is open, is closed, after the calls in progress. The id may be used again, and is then that of an empty group. A group that the log
+// it is. Its store, if it is open, is closed, after the calls in progress, and Store waits until the group is gone. The id may be used again, and is then that of an empty group. A group that the log
 // does not know is dropped already.
 //
 // It returns [ballast.ErrClosed], [ballast.ErrReadOnly], an error that matches [ballast.ErrNoSpace], or the first cause of a log that has
@@ -94,14 +95,13 @@ func (gs *Groups) Drop(id uint64) error {
 	if j.readOnly {
 		return ballast.ErrReadOnly
 	}
-	gs.mu.Lock() // until the group is gone, or somebody could get a store on what is dropped
-	defer gs.mu.Unlock()
-	if gs.closed { // calls of its store may still be in progress
-		return ballast.ErrClosed
+	s, err := gs.beginDrop(id)
+	if err != nil {
+		return err
 	}
-	if s := gs.stores[id]; s != nil {
+	defer gs.endDrop(id)
+	if s != nil {
 		s.shut()
-		delete(gs.stores, id)
 	}
 	if err := j.failed.Err(); err != nil {
 		return err
@@ -120,6 +120,37 @@ func (gs *Groups) Drop(id uint64) error {
 	defer r.release()
 	r.kind, r.group, r.high = recordDrop, g, math.MaxUint64
 	return j.submit(r)
+}
+
+// lockFor takes gs.mu when the group of an id is not being dropped.
+func (gs *Groups) lockFor(id uint64) {
+	gs.mu.Lock()
+	for gs.dropping[id] != nil {
+		gone := gs.dropping[id]
+		gs.mu.Unlock()
+		<-gone
+		gs.mu.Lock()
+	}
+}
+
+// beginDrop takes the store of a group, nil where none is open, and lets nobody have another one until endDrop.
+func (gs *Groups) beginDrop(id uint64) (*Store, error) {
+	gs.lockFor(id)
+	defer gs.mu.Unlock()
+	if gs.closed { // calls of its store may still be in progress
+		return nil, ballast.ErrClosed
+	}
+	s := gs.stores[id]
+	delete(gs.stores, id)
+	gs.dropping[id] = make(chan struct{})
+	return s, nil
+}
+
+func (gs *Groups) endDrop(id uint64) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	close(gs.dropping[id])
+	delete(gs.dropping, id)
 }
 
 // Close closes every store, and ends the log so that it opens without being read. Closing again does nothing.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -261,5 +262,47 @@ func TestGroupsStats(t *testing.T) {
 	must(t, l.Groups.Close())
 	if st := l.Groups.Stats(); st.Groups != 0 || st.Pinning != nil {
 		t.Errorf("behind Close: %+v", st)
+	}
+}
+
+// TestDropsShareASync: groups that are dropped at once cost one sync, and while that is under way other groups can be had, but not those.
+func TestDropsShareASync(t *testing.T) {
+	w := newSlowWrites()
+	l := newTestGroups(t, w.mem, nil)
+	for id := range uint64(6) {
+		l.append(id, 1, 10)
+	}
+	w.path = l.j.tail.path
+	s := l.store(0)
+	var calls sync.WaitGroup
+	var again atomic.Bool
+	w.hold = func() {
+		for id := range uint64(4) {
+			calls.Go(func() { must(t, l.Drop(1+id)) })
+		}
+		untilWaiting(s, 4)
+		if _, err := l.Store(99); err != nil {
+			t.Error(err)
+		}
+		calls.Go(func() {
+			s, err := l.Store(1)
+			again.Store(true)
+			if err != nil || s.Stats().Entries != 0 {
+				t.Errorf("Store of a group that is being dropped: %v", err)
+			}
+		})
+		runtime.Gosched()
+		if again.Load() {
+			t.Error("a group that is being dropped can be had")
+		}
+	}
+	before := l.Stats().Frames
+	must(t, s.Set([]byte("k"), nil))
+	calls.Wait()
+	if n := l.Stats().Frames - before; n != 2 {
+		t.Errorf("a call and four drops behind it are %d frames", n)
+	}
+	if ids := l.IDs(); !slices.Equal(ids, []uint64{0, 5}) {
+		t.Errorf("there are groups %v", ids)
 	}
 }

@@ -108,11 +108,12 @@ func TestMovesInTheFrameOfChanges(t *testing.T) {
 		moveAll(t, rc)
 		w.path = l.j.tail.path
 		s := l.store(9)
+		large := oracle.Call{Logs: oracle.Entries(oracle.Random(1), l.model(9).Last()+1, 1, minSegmentBytes-64<<10)}
 		var calls sync.WaitGroup
 		w.hold = func() {
 			calls.Go(func() { change(l) })
 			untilWaiting(s, 1)
-			calls.Go(func() { l.append(9, 1, minSegmentBytes-64<<10) })
+			calls.Go(func() { must(t, large.Do(s)) })
 			untilWaiting(s, 2)
 		}
 		tail := l.j.tail
@@ -121,6 +122,7 @@ func TestMovesInTheFrameOfChanges(t *testing.T) {
 		if l.j.tail == tail || !isMoved(l.j.segments[0].number) {
 			t.Error("the log does not refer to what was moved")
 		}
+		large.Apply(l.models[9])
 		l.models[9].Stable["k"] = []byte{}
 		if l.crashes(w.mem); t.Failed() {
 			t.Fatalf("change %d", i)
