@@ -206,8 +206,8 @@ func (rec *recovery) load() error {
 // be read; then everything is found by reading the tail.
 func (rec *recovery) loadClosed(r *reader) bool {
 	m := rec.marker
-	frame, err := r.view(m.checkpoint, m.end-m.checkpoint)
-	if err != nil || len(frame) < frameHeaderBytes {
+	frame := make([]byte, m.end-m.checkpoint) // and no piece of what is behind it, as r would
+	if err := readFull(r.seg, r.f, frame, m.checkpoint); err != nil || len(frame) < frameHeaderBytes {
 		return false
 	}
 	h, ok := parseFrameHeader(frame, r.seg.seed, m.checkpoint, r.seg.size)
@@ -216,7 +216,7 @@ func (rec *recovery) loadClosed(r *reader) bool {
 	}
 	rec.sequence, rec.lastStart = m.sequence, m.checkpoint
 	rec.tail.end, rec.tail.sequence = m.end, m.sequence
-	err = walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
+	err := walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
 		return rec.checkpoint(q)
 	})
 	// The checkpoint has those that are live, and only the marker the others. It serves estimates, so what cannot be is passed over.

@@ -42,7 +42,7 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 func (w *writer) take(seg *segment) {
 	w.j.handles.keep(seg, seg.rw)
 	w.seg = seg
-	w.marked, w.alone = marker{}, false
+	w.marked, w.alone, w.end = marker{}, false, nil
 }
 
 // fits reports whether a frame that ends at end leaves room in the tail for its index. Entries do not join a frame that
