@@ -25,9 +25,10 @@ type reclaimer struct {
 	movedBytes   atomic.Int64 // of records
 	woken        atomic.Int64 // keeper.appendedBytes then
 
-	wake chan struct{} // holds one
-	stop chan struct{}
-	done chan struct{}
+	running bool          // there is a goroutine; the writer starts it
+	wake    chan struct{} // holds one
+	stop    chan struct{}
+	done    chan struct{}
 }
 
 const (
@@ -51,11 +52,6 @@ func (rc *reclaimer) start(j *journal) {
 	rc.j = j
 	rc.failed = make(map[uint64]bool)
 	rc.wake, rc.stop, rc.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	if j.opts.inline {
-		close(rc.done)
-		return
-	}
-	go rc.run()
 }
 
 func (rc *reclaimer) halt() {
@@ -63,7 +59,9 @@ func (rc *reclaimer) halt() {
 		return
 	}
 	close(rc.stop)
-	<-rc.done
+	if rc.running {
+		<-rc.done
+	}
 }
 
 func (rc *reclaimer) run() {
@@ -85,6 +83,10 @@ func (rc *reclaimer) appended() {
 		return
 	}
 	rc.woken.Store(now)
+	if !rc.running {
+		rc.running = true
+		go rc.run()
+	}
 	select {
 	case rc.wake <- struct{}{}:
 	default:
