@@ -314,7 +314,7 @@ func TestFaultGroups(t *testing.T) {
 	moved := uint64(0)
 	for _, fault := range []error{syscall.ENOSPC, syscall.EIO} {
 		for at := 0; at < 1600; at += step {
-			moved += faultGroups(t, at, fault)
+			t.Run(fmt.Sprintf("%v at %d", fault, at), func(t *testing.T) { moved += faultGroups(t, at, fault) }) // whose memory is free behind it
 		}
 	}
 	if t.Logf("%d entries moved", moved); moved == 0 {

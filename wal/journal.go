@@ -229,26 +229,33 @@ func (j *journal) useNext(rec *recovery) {
 	}
 }
 
-// loadEnd reads what was written of the block of the disk that the next frame begins in.
+// loadEnd reads what was written of the block of the disk that the next frame begins in, for endBlock.
 func (w *writer) loadEnd() error {
+	from := roundDown(w.seg.end, blockBytes)
+	w.end = make([]byte, w.seg.end-from)
+	return readFull(w.seg, w.seg.rw, w.end, from)
+}
+
+// endBlock returns the block of the cache that the last frame ended in, for the first frame since the log was opened: a log that is only read
+// needs no such memory. It returns nil where the frame begins in another block.
+func (w *writer) endBlock() *cacheBlock {
 	j, seg := w.j, w.seg
-	start, from := roundDown(seg.end, cacheBlockBytes), roundDown(seg.end, blockBytes)
-	if start == seg.size {
-		return nil // the next frame begins in the next segment
+	no := seg.end >> cacheBlockShift
+	if no != w.base {
+		return nil
 	}
-	b := j.cache.take()
-	b.from = int(from - start)
-	if seg.end > from {
-		block := b.data[b.from:][:blockBytes]
-		if err := readFull(seg, seg.rw, block, from); err != nil {
-			return err
-		}
-		clear(block[seg.end-from:])
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	b := seg.blocks[no]
+	if b == nil { // otherwise somebody has read it
+		b = j.cache.take()
+		b.from = int(seg.end&cacheBlockMask) - len(w.end)
+		copy(b.data[b.from:], w.end)
+		j.cache.link(b, seg, no)
 	}
-	j.cache.link(b, seg, start>>cacheBlockShift)
 	b.writing = true
-	w.cur = b
-	return nil
+	w.end = nil
+	return b
 }
 
 // settle makes the end of a log that was not closed what it seems to be. Its last frame may have been read from a page cache
@@ -277,10 +284,10 @@ func (w *writer) settle(lastStart int64) error {
 	return w.j.keeper.zero(seg, n)
 }
 
-// sealBefore gives the segment before the tail its index, when there was no time for that, and the newest two of moved entries: one that was
-// filled, and one that had just become full.
+// sealBefore gives the segment before the tail its index, when there was no time for that, and the newest ones of moved entries: one that was
+// filled, and those that had just become full.
 func (j *journal) sealBefore(rec *recovery) error {
-	for _, number := range []uint64{rec.before, rec.moved - 1, rec.moved} {
+	for _, number := range []uint64{rec.before, rec.moved - 2, rec.moved - 1, rec.moved} {
 		if err := j.sealOne(rec, rec.segments[number]); err != nil {
 			return err
 		}

@@ -61,21 +61,32 @@ type keeper struct {
 	warned time.Time   // guarded by work: when the logger was told last
 	tight  atomic.Bool // the disk was full: space is taken as it is needed
 
-	wake chan struct{} // holds one
-	stop chan struct{}
-	done chan struct{}
+	running bool          // there is a goroutine; whoever opens the log starts it, or the writer
+	wake    chan struct{} // holds one
+	stop    chan struct{}
+	done    chan struct{}
 }
 
 func (k *keeper) start(j *journal) {
 	k.j = j
 	k.wake, k.stop, k.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	if j.opts.inline {
-		close(k.done)
 		k.all()
 		return
 	}
-	go k.run()
-	k.wakeUp()
+	// A log that was closed has what its first frames need, and nothing to be cleaned up. So the work begins with the first frame:
+	// opening waits for no processor to wake up, and costs the disk nothing where nothing is written.
+	if bytes, _ := k.ahead(); k.found == nil || bytes < k.goal()*3/4 {
+		k.begin()
+	}
+}
+
+// begin starts the goroutine, unless it runs.
+func (k *keeper) begin() {
+	if !k.running {
+		k.running = true
+		go k.run()
+	}
 }
 
 func (k *keeper) run() {
@@ -161,7 +172,9 @@ func (k *keeper) halt() {
 		return
 	}
 	close(k.stop)
-	<-k.done
+	if k.running {
+		<-k.done
+	}
 	for k.j.failed.Err() == nil {
 		if done, err := k.clean(); !done || err != nil {
 			break
@@ -181,6 +194,7 @@ func (k *keeper) appended(bytes int64) {
 		k.all()
 		return
 	}
+	k.begin()
 	if k.low() {
 		k.wakeUp()
 	}

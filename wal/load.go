@@ -78,12 +78,13 @@ func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
 		if found.identity != seg.identity || found.size != seg.size {
 			return nil, seg.corrupt(24, "this is another segment than the checkpoint names")
 		}
-		if m.state == markerSealed { // what another marker says is older than the segment's end
-			index = m
-		}
 		j.mu.RLock()
 		end = seg.end
 		j.mu.RUnlock()
+		// What another marker says is older than the segment's end. A segment of moved entries goes on behind an end that a checkpoint names.
+		if m.state == markerSealed && m.end == end {
+			index = m
+		}
 	}
 	if runs := readIndex(r, index); runs != nil {
 		return runs, nil

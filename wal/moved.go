@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -25,13 +26,14 @@ type mover struct {
 	j *journal
 
 	// Of whoever moves.
-	last     uint64   // number of the newest moved segment
-	seg      *segment // that is filled, nil for none
-	sequence uint64   // of its last frame
-	end      int64    // behind that
-	entries  int64    // that are in it
-	block    []byte   // what is written of the block that the next frame begins in
-	broken   bool     // a write has failed
+	last     uint64            // number of the newest moved segment
+	seg      *segment          // that is filled, nil for none
+	sequence uint64            // of its last frame
+	end      int64             // behind that
+	index    int64             // bytes that its index may take
+	newest   map[*group]uint64 // the entry of each group that was moved into it last
+	block    []byte            // what is written of the block that the next frame begins in
+	broken   bool              // a write has failed
 
 	mu    sync.Mutex
 	next  adoption
@@ -87,11 +89,16 @@ func (m *mover) write(from *segment, list []movedEntry, last bool) error {
 		records = append(records, list[i].rec)
 	}
 	if len(list) > 0 { // not all was deleted, or cannot be read
-		if err := m.room(size, int64(len(list))); err != nil {
+		if err := m.room(size, list); err != nil {
 			return err
 		}
+		bytes := m.indexed(list)
 		if err := m.frame(records); err != nil {
 			return err
+		}
+		m.index += bytes
+		for i := range list {
+			m.newest[list[i].group] = list[i].index
 		}
 	}
 	m.mu.Lock()
@@ -105,12 +112,13 @@ func (m *mover) write(from *segment, list []movedEntry, last bool) error {
 }
 
 // room sees to it that a frame of size bytes fits behind the last one of the segment that is filled, into allocated space.
-func (m *mover) room(size, entries int64) error {
-	if m.seg != nil && frameStart(m.end)+size+indexRoom(m.entries+entries) > m.seg.size {
+func (m *mover) room(size int64, list []movedEntry) error {
+	if m.seg != nil && frameStart(m.end)+size+m.index+m.indexed(list)+indexRoom(0) > m.seg.size {
 		m.full()
 	}
 	if m.seg == nil {
-		need := framesOffset + size + indexRoom(entries) + blockBytes
+		clear(m.newest)
+		need := framesOffset + size + m.indexed(list) + indexRoom(0) + blockBytes
 		if err := m.begin(max(m.j.keeper.segmentBytes(), roundUp(need, blockBytes))); err != nil {
 			return err
 		}
@@ -119,11 +127,25 @@ func (m *mover) room(size, entries int64) error {
 	k.work.Lock()
 	defer k.work.Unlock()
 	for need := roundUp(frameStart(m.end)+size, blockBytes); m.seg.zeroed.Load() < need; {
-		if err := k.allocate(m.seg, max(need-m.seg.zeroed.Load(), largeStep)); err != nil {
+		if err := k.allocate(m.seg, need-m.seg.zeroed.Load()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// indexed returns how many bytes entries add to the index of the segment that is filled: an offset each, and a record for those that follow no other one.
+func (m *mover) indexed(list []movedEntry) (bytes int64) {
+	newest := maps.Clone(m.newest)
+	for i := range list {
+		e := &list[i]
+		if last, ok := newest[e.group]; !ok || last+1 != e.index {
+			bytes += recordHeaderBytes + 8 // with padding
+		}
+		bytes += 4
+		newest[e.group] = e.index
+	}
+	return bytes
 }
 
 // frame writes a frame of records behind the last one.
@@ -139,16 +161,21 @@ func (m *mover) frame(records []record) error {
 	if err := m.seg.rw.WriteBlocks([][]byte{b}, from); err != nil {
 		err = noSpace(fmt.Errorf("wal: moving entries into %s: %w", m.seg.path, err))
 		m.full() // nobody knows what is behind the last frame now
-		if !errors.Is(err, ballast.ErrNoSpace) {
-			m.broken = true
-			m.j.opts.Logger.Warn("wal: entries are moved no more until the log is opened again, so segments stay in which little is live", "dir", m.j.dir, "err", err)
-		}
 		return err
 	}
 	m.j.keeper.syncs.Add(1)
-	m.sequence, m.end, m.entries = m.sequence+1, end, m.entries+int64(len(records)-1)
+	m.sequence, m.end = m.sequence+1, end
 	m.block = slices.Clone(b[roundDown(end, blockBytes)-from : end-from])
 	return nil
+}
+
+// report stops the moves after a failure that is no want of space.
+func (m *mover) report(err error) {
+	if errors.Is(err, ballast.ErrNoSpace) {
+		return
+	}
+	m.broken = true
+	m.j.opts.Logger.Warn("wal: entries are moved no more until the log is opened again, so segments stay in which little is live", "dir", m.j.dir, "err", err)
 }
 
 // note adds entries that are durable, in their order in the frame, to the runs that wait. The caller holds m.mu.
@@ -191,8 +218,11 @@ func (m *mover) full() {
 func (m *mover) begin(size int64) error {
 	k := &m.j.keeper
 	number := max(m.last, maxSegment) + 1
-	if size > maxSegmentBytes || number > maxMovedSegment {
+	if number > maxMovedSegment {
 		return errNumbers
+	}
+	if size > maxSegmentBytes {
+		return fmt.Errorf("wal: moving entries needs a segment of %d bytes, the most is %d", size, int64(maxSegmentBytes))
 	}
 	k.work.Lock()
 	defer k.work.Unlock()
@@ -216,7 +246,7 @@ func (m *mover) begin(size int64) error {
 	seg.zeroed.Store(framesOffset)
 	m.j.handles.keep(seg, f)
 	m.seg, m.last = seg, seg.number
-	m.sequence, m.end, m.entries, m.block = 0, framesOffset, 0, nil
+	m.sequence, m.end, m.index, m.block = 0, framesOffset, 0, nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.files = append(m.files, seg)
@@ -253,6 +283,14 @@ func (m *mover) collect(a *adoption) {
 	m.next = adoption{}
 }
 
+// giveBack takes back what a rotation could not take over.
+func (m *mover) giveBack(a *adoption) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next = adoption{append(a.runs, m.next.runs...), append(a.from, m.next.from...), append(a.full, m.next.full...)}
+	*a = adoption{}
+}
+
 // bytes is at most what it adds to a checkpoint: a run may cut another one in three.
 func (a *adoption) bytes() int64 {
 	return 2*liveRunBytes*int64(len(a.runs)) + (recordHeaderBytes+segmentRefBytes)*int64(len(a.full)+1)
@@ -268,6 +306,7 @@ func (a *adoption) apply(j *journal) {
 			r.to.end, r.to.sequence = r.end, r.sequence
 			j.cache.forget(r.to) // its last block may be in memory as it was
 		}
+		r.to.stored += int64(len(r.offs)) // also those that are stale by now
 		if r.apply(); r.to.live > 0 {
 			j.include(r.to)
 		}
@@ -288,6 +327,7 @@ func (r *movedRun) apply() {
 		low, high := max(index, old.first), min(last, old.last)
 		if old.seg == r.from {
 			r.group.put(low, r.to, r.offs[low-r.first:high-r.first+1])
+			r.to.stored -= int64(high - low + 1) // that counts them, and they count as moved already
 		}
 		if high == last {
 			return

@@ -26,9 +26,10 @@ type reclaimer struct {
 	movedBytes   atomic.Int64 // of records
 	woken        atomic.Int64 // keeper.appendedBytes then
 
-	wake chan struct{} // holds one
-	stop chan struct{}
-	done chan struct{}
+	running bool          // there is a goroutine; the writer starts it
+	wake    chan struct{} // holds one
+	stop    chan struct{}
+	done    chan struct{}
 }
 
 const (
@@ -44,20 +45,18 @@ const (
 	// takeMost is how many entries are noted in one go: an append may wait for that.
 	takeMost = 4096
 
+	// mostSmall is how many moved segments may be less than half full: each opening of the log begins one.
+	mostSmall = 2
+
 	// maxCredit is for how much moving a phase without any is good.
 	maxCredit = 16 << 20
 )
 
 func (rc *reclaimer) start(j *journal) {
 	rc.j, rc.mover.j = j, j
-	rc.mover.taken = make(map[*segment]bool)
+	rc.mover.taken, rc.mover.newest = make(map[*segment]bool), make(map[*group]uint64)
 	rc.failed = make(map[uint64]bool)
 	rc.wake, rc.stop, rc.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	if j.opts.inline {
-		close(rc.done)
-		return
-	}
-	go rc.run()
 }
 
 func (rc *reclaimer) halt() {
@@ -65,7 +64,9 @@ func (rc *reclaimer) halt() {
 		return
 	}
 	close(rc.stop)
-	<-rc.done
+	if rc.running {
+		<-rc.done
+	}
 	rc.mover.halt()
 }
 
@@ -88,6 +89,10 @@ func (rc *reclaimer) appended() {
 		return
 	}
 	rc.woken.Store(now)
+	if !rc.running {
+		rc.running = true
+		go rc.run()
+	}
 	select {
 	case rc.wake <- struct{}{}:
 	default:
@@ -147,20 +152,31 @@ func (rc *reclaimer) choose() (least *segment) {
 	defer j.mu.RUnlock()
 	rc.mover.mu.Lock()
 	defer rc.mover.mu.Unlock()
+	j.keeper.mu.Lock()
+	defer j.keeper.mu.Unlock()
 	live, dead := int64(0), int64(0)
+	var small []*segment
 	for _, seg := range j.segments {
 		n := seg.liveBytes()
 		live += n
-		if seg == j.tail || seg.filling || rc.mover.taken[seg] {
+		// One without its index gets that soon, of what the log refers to then: an index without what has moved must not be there before the
+		// checkpoint that says so.
+		if seg == j.tail || seg.filling || seg.rw != nil || rc.mover.taken[seg] {
 			continue
 		}
 		dead += seg.end - framesOffset - n
-		if rc.failed[seg.number] || seg.bad != nil || seg.density() >= 0.5 {
+		if rc.failed[seg.number] || seg.bad != nil {
 			continue
 		}
-		if least == nil || seg.density() < least.density() {
+		if isMoved(seg.number) && seg.end < j.keeper.segmentBytes()/2 {
+			small = append(small, seg)
+		}
+		if seg.density() < 0.5 && (least == nil || seg.density() < least.density()) {
 			least = seg
 		}
+	}
+	if len(small) > mostSmall {
+		return small[0]
 	}
 	if dead <= max(live, cmp.Or(j.opts.garbage, idleGarbage*j.keeper.segmentBytes())) {
 		return nil
@@ -233,6 +249,7 @@ func (rc *reclaimer) moveSome() error {
 	}
 	if err := rc.mover.write(seg, list, last && !rc.failed[seg.number]); err != nil {
 		rc.list, rc.seg = nil, nil // it is made anew
+		rc.mover.report(err)
 		return err
 	}
 	rc.movedEntries.Add(uint64(len(list)))

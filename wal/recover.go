@@ -224,8 +224,8 @@ func (rec *recovery) load() error {
 // be read; then everything is found by reading the tail.
 func (rec *recovery) loadClosed(r *reader) bool {
 	m := rec.marker
-	frame, err := r.view(m.checkpoint, m.end-m.checkpoint)
-	if err != nil || len(frame) < frameHeaderBytes {
+	frame := make([]byte, m.end-m.checkpoint) // and no piece of what is behind it, as r would
+	if err := readFull(r.seg, r.f, frame, m.checkpoint); err != nil || len(frame) < frameHeaderBytes {
 		return false
 	}
 	h, ok := parseFrameHeader(frame, r.seg.seed, m.checkpoint, r.seg.size)
@@ -234,7 +234,7 @@ func (rec *recovery) loadClosed(r *reader) bool {
 	}
 	rec.sequence, rec.lastStart = m.sequence, m.checkpoint
 	rec.tail.end, rec.tail.sequence = m.end, m.sequence
-	err = walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
+	err := walk(frame, h, r.seg.seed, m.checkpoint, func(q *record, _ int64, _ bool) error {
 		return rec.checkpoint(q)
 	})
 	// The checkpoint has those that are live, and only the marker the others. It serves estimates, so what cannot be is passed over.
@@ -361,6 +361,9 @@ func (rec *recovery) checkpoint(q *record) error {
 	bad := func(err error) error { return rec.tail.corrupt(-1, "the checkpoint: %w", err) }
 	switch q.kind {
 	case recordLink:
+		if q.a >= rec.tail.number {
+			return bad(fmt.Errorf("segment %d before segment %d", q.a, rec.tail.number))
+		}
 		rec.before = q.a
 	case recordSegment:
 		if len(q.second) != segmentRefBytes {
@@ -378,6 +381,9 @@ func (rec *recovery) checkpoint(q *record) error {
 		seg.sequence, seg.end = q.b, int64(q.c)
 		seg.stored = int64(binary.LittleEndian.Uint64(q.second[8:]))
 		rec.segments[q.a] = seg
+		if isMoved(q.a) {
+			rec.moved = max(rec.moved, q.a) // also where its file is missing
+		}
 	case recordRuns:
 		runs, err := parseLiveRuns(q.second)
 		if err != nil {
@@ -420,6 +426,15 @@ func (rec *recovery) group(id uint64) *group {
 	return g
 }
 
+// isThere reports whether a segment of moved entries, which may be younger than the list of names, has a file.
+func (rec *recovery) isThere(seg *segment) bool {
+	if !isMoved(seg.number) {
+		return false
+	}
+	_, err := rec.fs.DiskUsage(seg.path)
+	return err == nil
+}
+
 // finish notes which older segments hold live entries, and names the files that hold nothing. Of an older segment
 // nothing is read until somebody asks for its entries; damage there concerns only them.
 func (rec *recovery) finish(numbers []uint64) {
@@ -431,7 +446,7 @@ func (rec *recovery) finish(numbers []uint64) {
 		if seg.live == 0 || seg == rec.tail {
 			continue
 		}
-		if _, found := slices.BinarySearch(numbers, seg.number); !found {
+		if _, found := slices.BinarySearch(numbers, seg.number); !found && !rec.isThere(seg) {
 			seg.bad = seg.corrupt(-1, "the segment's file is missing")
 		}
 		rec.order = append(rec.order, seg)

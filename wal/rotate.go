@@ -2,9 +2,11 @@ package wal
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -20,8 +22,11 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 		}
 	}
 	w.j.reclaimer.mover.collect(&w.moved)
-	checkpoint := w.checkpointBytes()
-	next, e := k.takeNext(framesOffset+size+checkpoint, indexRoom(int64(entries))+checkpoint, entries > 0)
+	next, e := w.takeNext(size, entries)
+	if errors.Is(e, ballast.ErrNoSpace) && len(w.moved.runs) > 0 { // a vote may fit in what is there
+		w.j.reclaimer.mover.giveBack(&w.moved)
+		next, e = w.takeNext(size, entries)
+	}
 	if e != nil {
 		if err == nil {
 			err = e
@@ -39,11 +44,17 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 	return rotated, nil
 }
 
+// takeNext returns the next segment, ready for a frame of size bytes behind a checkpoint.
+func (w *writer) takeNext(size int64, entries int) (*segment, error) {
+	checkpoint := w.checkpointBytes()
+	return w.j.keeper.takeNext(framesOffset+size+checkpoint, indexRoom(int64(entries))+checkpoint, entries > 0)
+}
+
 // take makes an open segment the one that is written.
 func (w *writer) take(seg *segment) {
 	w.j.handles.keep(seg, seg.rw)
 	w.seg = seg
-	w.marked, w.alone = marker{}, false
+	w.marked, w.alone, w.end = marker{}, false, nil
 }
 
 // fits reports whether a frame that ends at end leaves room in the tail for its index. Entries do not join a frame that

@@ -96,7 +96,8 @@ func (s *salvager) relevant(p *pass) (out []*ballast.CorruptionError) {
 	for _, d := range s.damage {
 		number, _ := segmentNumber(filepath.Base(d.Path))
 		older := p.segments[number]
-		if number >= s.parts[max(p.base, 0)].number && !isMoved(number) || older != nil && older.live > 0 {
+		found := slices.ContainsFunc(p.found, func(seg *segment) bool { return seg.number == number && seg.live > 0 })
+		if number >= s.parts[max(p.base, 0)].number && !isMoved(number) || older != nil && older.live > 0 || found {
 			out = append(out, d)
 		}
 	}

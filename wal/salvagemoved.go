@@ -44,11 +44,9 @@ func (p *pass) findMoved() error {
 }
 
 func (p *pass) findMovedIn(part *part, gone map[uint64]*segment) error {
-	to := p.segments[part.number]
-	if to == nil {
-		to = newSegment(p.dir, part.header)
-		p.segments[part.number] = to
-	}
+	// Not the one that the checkpoint names, if it does: that ends earlier, before what was moved later.
+	to := newSegment(p.dir, part.header)
+	p.found = append(p.found, to)
 	r := &reader{seg: to, f: part.f}
 	off, err := search(r, framesOffset)
 	for ; off != 0 && err == nil; off, err = search(r, off+8) {

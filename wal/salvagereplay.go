@@ -20,6 +20,7 @@ type pass struct {
 	stale        map[string]bool
 	reached      uint64
 	damage       []*ballast.CorruptionError
+	found        []*segment // that entries were moved to, as no checkpoint says that can be read
 
 	at       *part
 	start    int64    // where to begin in it

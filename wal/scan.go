@@ -20,7 +20,7 @@ type reader struct {
 }
 
 const (
-	firstPiece  = 16 << 10
+	firstPiece  = 4 << 10
 	readerBytes = 1 << 20
 )
 

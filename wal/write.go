@@ -155,7 +155,8 @@ type writer struct {
 	batch    []*request
 
 	// The frame that is made. Its blocks are the memory that it is written from and read from later.
-	cur        *cacheBlock // the last frame ended in it
+	cur        *cacheBlock // the last frame ended in it; nil until the first one is made
+	end        []byte      // while there is no cur: what was written of the last block of the disk
 	blocks     []*cacheBlock
 	base       int64 // number of blocks[0] in the segment
 	start, pos int64
@@ -248,6 +249,9 @@ func (w *writer) begin(size int64) {
 	w.start = frameStart(w.seg.end)
 	w.base = w.start >> cacheBlockShift
 	w.blocks = w.blocks[:0]
+	if w.cur == nil {
+		w.cur = w.endBlock()
+	}
 	if w.cur != nil && w.cur.seg == w.seg && w.cur.no == w.base {
 		w.blocks = append(w.blocks, w.cur)
 	}

@@ -74,7 +74,7 @@ func (s osFS) Open(path string) (File, error) { return s.open(path, os.O_RDWR) }
 func (s osFS) OpenRead(path string) (File, error) { return s.open(path, os.O_RDONLY) }
 
 func (s osFS) open(path string, flag int) (File, error) {
-	file, err := os.OpenFile(path, flag, fileMode)
+	file, err := openFile(path, flag)
 	if err != nil {
 		return nil, err
 	}

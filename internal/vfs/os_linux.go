@@ -35,6 +35,20 @@ type osFile struct {
 	datasync func(*os.File) error
 }
 
+// openFile is os.OpenFile without asking the kernel, in five calls, whether the runtime can wait for the file without a thread. For
+// one on a disk it cannot.
+func openFile(path string, flag int) (*os.File, error) {
+	for {
+		fd, err := unix.Open(path, flag|unix.O_CLOEXEC, fileMode)
+		if err == nil {
+			return os.NewFile(uintptr(fd), path), nil
+		}
+		if err != unix.EINTR {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
 // prepare takes the steps that the platform needs after a file was opened.
 func (f *osFile) prepare(direct bool) error {
 	// Without this a read of a few bytes brings in much more than was asked for. It is advice: whoever refuses
@@ -43,7 +57,7 @@ func (f *osFile) prepare(direct bool) error {
 	if !direct {
 		return nil
 	}
-	file, err := os.OpenFile(f.file.Name(), os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC, 0)
+	file, err := openFile(f.file.Name(), os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil
 	}

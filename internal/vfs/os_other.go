@@ -15,6 +15,8 @@ type osFile struct {
 	syncing sync.Mutex
 }
 
+func openFile(path string, flag int) (*os.File, error) { return os.OpenFile(path, flag, fileMode) }
+
 // prepare has nothing to do: there is one descriptor.
 func (f *osFile) prepare(bool) error { return nil }
 

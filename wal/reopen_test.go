@@ -1,0 +1,51 @@
+package wal
+
+import (
+	"testing"
+
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+// A log that was closed is opened, read and closed without a change to the disk, background or not: the next segment gets its name once more only
+// when something is written.
+func TestOpeningAClosedLogWritesNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLogWith(t, mem, 1, func(o *Options) { o.inline = false })
+	l.fill(100, 100)
+	l.fillUntil(func() bool { return l.j.keeper.hasNext() })
+	l.close()
+	mem.SetHook(func(c *vfs.Call) error {
+		t.Errorf("%v %s", c.Op, c.Path)
+		return nil
+	})
+	l.open()
+	l.check()
+	l.close()
+	mem.SetHook(nil)
+	l.open()
+	l.fill(1, 100)
+	l.rotate()
+	l.check()
+	l.close()
+	l.open()
+	l.check()
+}
+
+// The first frame since the log was opened begins in a block that somebody has read already, or that nobody has.
+func TestFirstFrameSinceOpening(t *testing.T) {
+	for _, size := range []int{1, 100, 3000, 70_000} {
+		for _, read := range []bool{false, true} {
+			l := newTestLog(t, vfs.NewMem(), uint64(size))
+			for range 12 {
+				l.fill(3, size)
+				l.close()
+				l.open()
+				if read {
+					l.check()
+				}
+				l.fill(2, size)
+				l.check()
+			}
+		}
+	}
+}
