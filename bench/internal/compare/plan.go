@@ -19,15 +19,18 @@ func (c *Config) plan() []step {
 	steps := []step{limits([]int{128, 1 << 10, 4 << 10, 8 << 10, 32 << 10, 64 << 10, 256 << 10, 512 << 10, 4 << 20}, 3*time.Second)}
 	for _, size := range []int{128, 1 << 10, 4 << 10, 64 << 10} {
 		for _, n := range []int{1, 8, 64} {
-			took := 10 * time.Second
-			if n*size == 256<<10 {
-				took *= 2 // a turn has few calls of it, and figures to reach
+			took := 8 * time.Second
+			switch { // those with figures to reach take longer
+			case n*size == 256<<10:
+				took = 20 * time.Second // a turn has few calls of it
+			case size == 128 && n != 8:
+				took = 10 * time.Second
 			}
 			steps = append(steps, appends(n, size, took))
 		}
 	}
 	const s = time.Second
-	return append(steps, rotations(15*s), sustained(128, 3, 22*s), setUint64(6*s), vote(8*s), getFilled(3*s), getFirst(4*s), getTail(6*s),
+	return append(steps, rotations(33*s), sustained(128, 3, 22*s), setUint64(6*s), vote(8*s), getFilled(3*s), getFirst(4*s), getTail(6*s),
 		sizes([]int{10_000, 100_000, 1_000_000, 10_000_000}, []int{100, 10_000, 1_000_000}, 195*s),
 		burst(5000, 30*s), churn(512, 32, 35*s), allocs(8*s), cluster([]int{1, 8, 64, 512}, 2, 1500*time.Millisecond))
 }
