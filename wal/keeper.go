@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -291,6 +292,9 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 	if grow != nil && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
 		return true, k.zero(grow, k.stepBytes(bytes))
 	}
+	if !k.j.opts.inline && k.enlarge() {
+		return true, nil
+	}
 	if done, err := k.clean(); done || err != nil {
 		return done, err
 	}
@@ -298,6 +302,26 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 		return true, k.zero(grow, k.stepBytes(bytes))
 	}
 	return false, nil
+}
+
+// enlarge moves blocks of the cache into huge pages of memory, and reports whether there were any.
+func (k *keeper) enlarge() bool {
+	j := k.j
+	j.mu.Lock()
+	n := len(j.cache.small)
+	if n == 0 {
+		j.mu.Unlock()
+		return false
+	}
+	s := j.cache.small[n-1]
+	j.cache.small = j.cache.small[:n-1]
+	j.mu.Unlock()
+	if s.tries++; vfs.HugePages(s.data) && s.tries < slabTries {
+		j.mu.Lock()
+		j.cache.small = slices.Insert(j.cache.small, 0, s)
+		j.mu.Unlock()
+	}
+	return true
 }
 
 // warnEvery is how often the logger is told of what fails again and again.

@@ -261,7 +261,11 @@ func (w *writer) begin(size int64) {
 		for len(w.blocks) < need {
 			w.blocks = append(w.blocks, w.j.cache.take())
 		}
+		grown := len(w.j.cache.small) > 0
 		w.j.mu.Unlock()
+		if grown {
+			w.j.keeper.wakeUp()
+		}
 	}
 	w.pos, w.digest, w.records = w.start, 0, 0
 	w.offs = w.offs[:0]

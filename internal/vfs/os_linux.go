@@ -149,6 +149,18 @@ func adviseHuge(b []byte) {
 	runtime.KeepAlive(b)
 }
 
+// HugePages moves the memory around b into huge pages, which takes some milliseconds, and what is in it stays, also while it is used. Memory that the process
+// has used before for something else lies in small ones: then a write of 256 KiB takes a quarter more time, and a copy twice as much. It reports
+// whether it is worth trying again: memory that the disk is just reading does not move.
+func HugePages(b []byte) (again bool) {
+	for from := address(b) &^ (hugePageBytes - 1); from < address(b)+uintptr(len(b)); from += hugePageBytes {
+		_, _, errno := unix.Syscall(unix.SYS_MADVISE, from, hugePageBytes, unix.MADV_COLLAPSE)
+		again = again || errno == unix.EAGAIN || errno == unix.EBUSY
+	}
+	runtime.KeepAlive(b)
+	return again
+}
+
 // Sync is fdatasync, which leaves out the times of the file only: the size and whatever else is needed to read
 // the content back are made durable.
 func (f *osFile) Sync() error {

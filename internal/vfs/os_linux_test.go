@@ -242,3 +242,26 @@ func TestModes(t *testing.T) {
 		}
 	}
 }
+
+// TestHugePages: what is in memory that moves stays, also while it is written.
+func TestHugePages(t *testing.T) {
+	b := AlignedBytes(4 << 20)
+	for i := range b {
+		b[i] = byte(i >> 12)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; i < len(b); i += BlockBytes {
+			b[i]++
+		}
+	}()
+	for tries := 0; HugePages(b) && tries < 3; tries++ {
+	}
+	<-done
+	for i := range b {
+		if want := byte(i >> 12); b[i] != want && !(i%BlockBytes == 0 && b[i] == want+1) {
+			t.Fatalf("byte %d is %d", i, b[i])
+		}
+	}
+}

@@ -49,6 +49,9 @@ func (f *osFile) Prefetch(int64, int64) {}
 // adviseHuge leaves it to the platform.
 func adviseHuge([]byte) {}
 
+// HugePages leaves it to the platform.
+func HugePages([]byte) (again bool) { return false }
+
 // Sync reaches the disk itself on every platform: os.File.Sync is F_FULLFSYNC on darwin.
 func (f *osFile) Sync() error {
 	f.syncing.Lock()

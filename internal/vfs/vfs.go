@@ -117,7 +117,7 @@ func IsNoSpace(err error) bool {
 }
 
 // AlignedBytes returns n zero bytes at an address that [File.WriteBlocks] takes. Of one MiB and more they lie in huge
-// pages of memory, where the platform has them.
+// pages of memory, where the platform has them and the memory is new to the process; otherwise see [HugePages].
 func AlignedBytes(n int) []byte {
 	b := make([]byte, n+BlockBytes-1)
 	skip := int(-address(b) & (BlockBytes - 1))
