@@ -10,10 +10,10 @@ import (
 // when something is written.
 func TestOpeningAClosedLogWritesNothing(t *testing.T) {
 	mem := vfs.NewMem()
-	l := newTestLogWith(t, mem, 1, func(o *Options) { o.inline = false })
+	l := newTestLog(t, mem, 1) // whose background does at once what there is to do
 	l.fill(100, 100)
-	l.fillUntil(func() bool { return l.j.keeper.hasNext() })
 	l.close()
+	l.change = func(o *Options) { o.inline = false }
 	mem.SetHook(func(c *vfs.Call) error {
 		t.Errorf("%v %s", c.Op, c.Path)
 		return nil
