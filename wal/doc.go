@@ -10,6 +10,8 @@
 //	defer store.Close()
 //	r, err := raft.NewRaft(config, fsm, store, store, snapshots, transport)
 //
+// Many raft groups can share one log and its syncs: [OpenGroups] gives a store for each.
+//
 // # What it promises
 //
 // It is a [ballast.Store]. Beyond that:

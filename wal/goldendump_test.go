@@ -216,6 +216,7 @@ var recordFields = map[byte]struct{ kind, a, b, c, first, second string }{
 	6: {"a segment with live entries", "segment number %d", "last sequence number %d", "end of its last frame %06x", "", ""},
 	7: {"the state of a group", "commit index %d", "", "", "", ""},
 	8: {"offsets of entries", "from index %d", "", "", "", ""},
+	9: {"the segment that the entries behind it were moved from", "segment number %d", "identity %016x", "", "", ""},
 
 	10: {"a stable value is deleted", "", "", "", "key", ""},
 }

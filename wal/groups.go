@@ -14,7 +14,7 @@ import (
 // arrives while a sync is under way goes with the next one, so that a thousand groups cost the disk about what one does, and one group
 // alone waits for nothing.
 //
-// A log with one group, of id 0, is the one that [Open] opens, and the other way round. All methods may be called by any goroutine.
+// A log with one group, of id 0, is the one that [Open] opens, and the other way round; one with others is refused there. All methods may be called by any goroutine.
 type Groups struct {
 	j *journal
 
@@ -26,7 +26,7 @@ type Groups struct {
 
 // OpenGroups opens the log in dir, or creates one there. nil options are the defaults. Errors are those of [Open].
 //
-// Close every raft and then the Groups; that closes the stores.
+// Shut down every raft and then close the Groups; that closes the stores. raft panics when its store is closed under it.
 func OpenGroups(dir string, opts *Options) (*Groups, error) { return openGroups(dir, opts, false) }
 
 // OpenGroupsReadOnly opens the log in dir for reading, as [OpenReadOnly] does. Groups that were added since are not seen.
@@ -81,8 +81,10 @@ func (gs *Groups) IDs() []uint64 {
 }
 
 // Drop deletes all that a group has: entries, stable values and commit index, durably and at once when nil is returned, with one sync however much
-// it is. Its store, if it is open, is closed, after the calls in progress, and Store waits until the group is gone. The id may be used again, and is then that of an empty group. A group that the log
-// does not know is dropped already.
+// it is. Shut its raft down first: the store, if it is open, is closed, after the calls in progress, and raft panics when its store is closed under it. The peer
+// has forgotten its vote then, so it may join that group again only as a new server, with another ID.
+//
+// The id may be used again, and is then that of an empty group; Store waits until the old one is gone. A group that the log does not know is dropped already.
 //
 // It returns [ballast.ErrClosed], [ballast.ErrReadOnly], an error that matches [ballast.ErrNoSpace], or the first cause of a log that has
 // failed. The group is there as before then, and its store is closed all the same.

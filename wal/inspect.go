@@ -43,7 +43,7 @@ type SegmentInfo struct {
 	Err error
 }
 
-// Segments returns what the directory holds, in the order of the log. It reads the headers of the
+// Segments returns what the directory holds, with live entries of all raft groups in it, in the order of the log. It reads the headers of the
 // files and no entries. It may be called by any goroutine.
 func (s *Store) Segments() ([]SegmentInfo, error) {
 	if err := s.gate.Enter(); err != nil {

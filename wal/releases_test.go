@@ -43,19 +43,25 @@ func checkRelease(t *testing.T, from, manifest string) {
 	dir := t.TempDir()
 	unpack(t, from, dir)
 	options := &Options{SegmentBytes: minSegmentBytes, inline: true}
-	s, err := OpenReadOnly(dir, options)
-	must(t, err)
-	compareManifest(t, "read-only", s, manifest)
-	must(t, s.Close())
-	s, err = Open(dir, options)
-	must(t, err)
-	compareManifest(t, "opened", s, manifest)
+	opened := func(when string, open func(string, *Options) (*Groups, error)) (*Groups, *Store) {
+		gs, err := open(dir, options)
+		must(t, err)
+		s, err := gs.Store(0)
+		must(t, err)
+		compareManifest(t, when, s, manifest)
+		return gs, s
+	}
+	gs, _ := opened("read-only", OpenGroupsReadOnly)
+	must(t, gs.Close())
+	gs, s := opened("opened", OpenGroups)
 	last, err := s.LastIndex()
 	must(t, err)
 	added := goldenEntry(last+1, raft.LogCommand, text(last+1, 2<<20), nil)
 	must(t, s.StoreLog(added))
-	must(t, s.Close())
-	s, err = Open(dir, options)
+	must(t, gs.Close())
+	gs, err = OpenGroups(dir, options)
+	must(t, err)
+	s, err = gs.Store(0)
 	must(t, err)
 	var got raft.Log
 	must(t, s.GetLog(last+1, &got))
@@ -64,7 +70,7 @@ func checkRelease(t *testing.T, from, manifest string) {
 	}
 	must(t, s.DeleteRange(last+1, last+1))
 	compareManifest(t, "opened again", s, manifest)
-	must(t, s.Close())
+	must(t, gs.Close())
 }
 
 // unpack writes the files of a log to dir.

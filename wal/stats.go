@@ -37,7 +37,8 @@ type Stats struct {
 	CacheHits      uint64 // of these, from one block in memory
 }
 
-// Stats returns figures of the store, zeros after Close. It may be called by any goroutine and waits for no write; it
+// Stats returns figures of the store, zeros after Close. Of a store that is one group of several, the indexes and Entries are the group's, and all else is
+// that of the log which the groups share: do not add it up. It may be called by any goroutine and waits for no write; it
 // asks the file system about each file, unless a write stalls.
 func (s *Store) Stats() Stats {
 	if s.gate.Enter() != nil {

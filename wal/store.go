@@ -34,7 +34,7 @@ type Store struct {
 //
 // An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
 // [ballast.ErrCorrupt] when something is damaged that opening needs; [ballast.ErrUnknownVersion] for a newer format;
-// [ballast.ErrForeign] for another store's directory; [ballast.ErrUnfinished] for one that a migration or a repair has not finished;
+// [ballast.ErrForeign] for another store's directory, and for the log of several raft groups, which [OpenGroups] opens; [ballast.ErrUnfinished] for one that a migration or a repair has not finished;
 // [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
 // are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
 //
@@ -66,16 +66,23 @@ func open(dir string, opts *Options, readOnly bool) (*Store, error) {
 	return &Store{j: j, g: g}, nil
 }
 
-// single returns an error for a log in which there are groups and group 0 is none of them: whoever takes it for the log of one peer would
-// find that peer without its vote.
+// single returns an error for a log in which there are other groups than 0: whoever takes it for the log of one peer would find that peer
+// without its vote, or take one of many for all there is.
 func (j *journal) single() error {
 	ids := j.ids()
-	if len(ids) == 0 || ids[0] == 0 {
-		return nil
+	if n := len(ids); n > 1 {
+		return &sharedError{fmt.Sprintf("wal: %s is the log of %d raft groups, from %d to %d; open it with OpenGroups", j.dir, n, ids[0], ids[n-1])}
+	} else if n == 1 && ids[0] != 0 {
+		return &sharedError{fmt.Sprintf("wal: %s is the log of raft group %d; open it with OpenGroups", j.dir, ids[0])}
 	}
-	return fmt.Errorf("wal: %w: %s is the log of %d raft groups, from %d to %d, and has no group 0; open it with OpenGroups",
-		ballast.ErrForeign, j.dir, len(ids), ids[0], ids[len(ids)-1])
+	return nil
 }
+
+// sharedError is that of Open for a log of raft groups.
+type sharedError struct{ text string }
+
+func (e *sharedError) Error() string        { return e.text }
+func (e *sharedError) Is(target error) bool { return target == ballast.ErrForeign }
 
 // group returns the state of a group, a new one when the log knows none.
 func (j *journal) group(id uint64) *group {

@@ -122,6 +122,8 @@ type testLog struct {
 
 	// change makes other options of memOptions; nil leaves them.
 	change func(*Options)
+
+	shared bool // there are other groups in the log
 }
 
 func newTestLog(t testing.TB, fsys vfs.FS, seed uint64) *testLog {
@@ -212,5 +214,15 @@ func (l *testLog) open() {
 	if l.change != nil {
 		l.change(opts)
 	}
-	l.Store = openWith(l.t, opts)
+	if !l.shared {
+		l.Store = openWith(l.t, opts)
+		return
+	}
+	gs, err := OpenGroups(dataDir, opts)
+	must(l.t, err)
+	s, err := gs.Store(0)
+	must(l.t, err)
+	s.groups = nil // it closes the log
+	l.Store = s
+	l.t.Cleanup(func() { _ = s.Close() })
 }
