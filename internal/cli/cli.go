@@ -40,7 +40,7 @@
 //	stableset.go ballast stable set, ballast stable delete
 //	holder.go    who holds a lock
 //	owner_unix.go owner_other.go  files that were made keep the owner of their folder
-//	verify.go    ballast verify; verifygroups.go of several raft groups
+//	verify.go    ballast verify; verifygroups.go of several raft groups, verifyadvice.go what to do
 //	diff.go      ballast diff
 //	compact.go   ballast compact
 //	bench.go     ballast bench
