@@ -32,9 +32,9 @@ it begins anew, and what was left is removed. The new files have the owner and t
 when root runs this.
 
 A wal may hold many raft groups, which have ids. --group names the one that is meant, in each of the two
-that is a wal: so it takes a group out of a log that several share, and adds one to it. --as gives it
-another id in the new store; --as 0 makes it what a peer with a log of its own opens. A log that is
-there must not be in use, and have no such group. --group ID=STORE, as often as there are stores, puts
+that is a wal: so it copies a group out of a log that several share, where it stays until 'ballast drop'
+deletes it, and adds one to such a log. --as gives it another id in the new store; --as 0 makes it what
+a peer with a log of its own opens. A log that is there must not be in use, and have no such group. --group ID=STORE, as often as there are stores, puts
 all of them into one log. What is not complete of a group does not open either, and is made anew when
 this is started again.
 

@@ -94,7 +94,7 @@ func advice(of ...*verdict) (lines []string) {
 	switch {
 	case len(damaged) == 0:
 	case of[0].shared:
-		add("what to do: %s", dropText(damaged))
+		add("what to do: %s", dropText(of[0].at.name(), damaged))
 	default:
 		add("what to do: %s", startAnew)
 	}
@@ -105,7 +105,7 @@ func advice(of ...*verdict) (lines []string) {
 }
 
 // dropText is what helps raft groups that are damaged, of a log that they share with good ones.
-func dropText(ids []string) string {
+func dropText(log string, ids []string) string {
 	which := "raft group " + ids[0] + ": "
 	if n := len(ids); n > 1 {
 		which = "raft groups " + strings.Join(ids[:min(n, maxIDs)], ", ")
@@ -114,5 +114,6 @@ func dropText(ids []string) string {
 		}
 		which += ": of each "
 	}
-	return which + "shut down its raft, delete the group with Drop of wal.Groups, and let its peer join that group again as a new server; the other groups are not affected"
+	return fmt.Sprintf("%sshut down its raft, delete the group, with Drop of wal.Groups while the others run or `ballast drop --group %s --force %s` while nobody has the log open, "+
+		"and let its peer join that group again as a new server; the other groups are not affected", which, ids[0], log)
 }
