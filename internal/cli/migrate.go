@@ -115,7 +115,7 @@ type mergedJSON struct {
 func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) error {
 	ctx, ended := interruptible(ctx)
 	defer ended()
-	if err := cmp.Or(checkFree(routes), checkSources(routes)); err != nil {
+	if err := cmp.Or(checkApart(routes), checkFree(routes), checkSources(routes)); err != nil {
 		return err
 	}
 	if f.dryRun {
@@ -289,11 +289,10 @@ func (m *migration) failed(ctx context.Context, err error) error {
 		return fmt.Errorf("interrupted; %s is as it was, and nothing is left of the new store", m.source)
 	case errors.Is(err, ballast.ErrCorrupt):
 		return fmt.Errorf("%w; `ballast verify %s` tells all that is damaged", err, m.source)
+	case errors.Is(err, move.ErrExists) && m.target.isWal() && !m.target.ofOnePeer(): // whose log is not to be shared by mistake
+		return fmt.Errorf("%w, or --group with an id, to add it to this log", err)
 	}
-	if none, ok := errors.AsType[*noGroupError](err); ok && len(none.ids) > 0 && m.target.engine.group.given {
-		return fmt.Errorf("%w; --group %d --as %d takes raft group %d and calls it %d", err, none.ids[0], m.target.engine.group.id, none.ids[0], m.target.engine.group.id)
-	}
-	return err
+	return route{m.source, m.target}.explain(err)
 }
 
 func (r *migrated) write(w io.Writer) error {
