@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // Salvaged is what can still be read of a log. Close it.
@@ -114,7 +115,7 @@ func (s *salvager) store(p *pass, o Options) *Store {
 	return &Store{j: j, g: j.group(0)}
 }
 
-var errGroups = errors.New("wal: the log of several raft groups, and what is salvaged is that of one: take out those that can be read with `ballast migrate --group`")
+var errGroups = fmt.Errorf("wal: %w, and what is salvaged is that of one: when it does not open, nothing can be taken out of it with this release; keep the folder, start all raft groups of this peer with an empty one, and let each join again as a new server", engine.ErrSharedLog)
 
 // onlyOneGroup refuses a log of several raft groups, of which the others would be lost.
 func (p *pass) onlyOneGroup(dir string) error {

@@ -40,7 +40,7 @@
 //	stableset.go ballast stable set, ballast stable delete
 //	holder.go    who holds a lock
 //	owner_unix.go owner_other.go  files that were made keep the owner of their folder
-//	verify.go    ballast verify; verifygroups.go of several raft groups
+//	verify.go    ballast verify; verifygroups.go of several raft groups, verifyadvice.go what to do
 //	diff.go      ballast diff
 //	compact.go   ballast compact
 //	bench.go     ballast bench
@@ -51,6 +51,7 @@
 //	build.go     making a store of another one, and checking it
 //	migrate.go   ballast migrate; migrategroups.go of raft groups
 //	dryrun.go    ballast migrate --dry-run
+//	drop.go      ballast drop, of a raft group
 //	demo.go      ballast demo
 //	demopeer.go  the hidden command that is one of its peers
 //	progress.go  how a demo shows where it is
@@ -231,7 +232,7 @@ func newRoot(s streams) *cobra.Command {
 		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(newInfo(s), newSegments(s), newDump(s), newStable(s), newVerify(s), newDiff(s), newCompact(s), newBench(s))
-	root.AddCommand(newMigrate(s), newRepair(s), newBackup(s), newExport(s), newImport(s))
+	root.AddCommand(newMigrate(s), newDrop(s), newRepair(s), newBackup(s), newExport(s), newImport(s))
 	root.AddCommand(newDemo(s), newDemoPeer(s), newVersion(s), newDocs())
 	complete(root)
 	root.InitDefaultCompletionCmd()

@@ -169,6 +169,9 @@ func groupsText(ids []uint64) string {
 	if len(ids) == 0 {
 		return "it has none"
 	}
+	if len(ids) == 1 {
+		return fmt.Sprintf("its only group is %d", ids[0])
+	}
 	var names []string
 	for _, id := range ids[:min(len(ids), maxIDs)] {
 		names = append(names, strconv.FormatUint(id, 10))

@@ -32,9 +32,9 @@ it begins anew, and what was left is removed. The new files have the owner and t
 when root runs this.
 
 A wal may hold many raft groups, which have ids. --group names the one that is meant, in each of the two
-that is a wal: so it takes a group out of a log that several share, and adds one to it. --as gives it
-another id in the new store; --as 0 makes it what a peer with a log of its own opens. A log that is
-there must not be in use, and have no such group. --group ID=STORE, as often as there are stores, puts
+that is a wal: so it copies a group out of a log that several share, where it stays until 'ballast drop'
+deletes it, and adds one to such a log. --as gives it another id in the new store; --as 0 makes it what
+a peer with a log of its own opens. A log that is there must not be in use, and have no such group. --group ID=STORE, as often as there are stores, puts
 all of them into one log. What is not complete of a group does not open either, and is made anew when
 this is started again.
 
@@ -115,7 +115,7 @@ type mergedJSON struct {
 func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) error {
 	ctx, ended := interruptible(ctx)
 	defer ended()
-	if err := cmp.Or(checkFree(routes), checkSources(routes)); err != nil {
+	if err := cmp.Or(checkApart(routes), checkFree(routes), checkSources(routes)); err != nil {
 		return err
 	}
 	if f.dryRun {
@@ -289,11 +289,10 @@ func (m *migration) failed(ctx context.Context, err error) error {
 		return fmt.Errorf("interrupted; %s is as it was, and nothing is left of the new store", m.source)
 	case errors.Is(err, ballast.ErrCorrupt):
 		return fmt.Errorf("%w; `ballast verify %s` tells all that is damaged", err, m.source)
+	case errors.Is(err, move.ErrExists) && m.target.isWal() && !m.target.ofOnePeer(): // whose log is not to be shared by mistake
+		return fmt.Errorf("%w, or --group with an id, to add it to this log", err)
 	}
-	if none, ok := errors.AsType[*noGroupError](err); ok && len(none.ids) > 0 && m.target.engine.group.given {
-		return fmt.Errorf("%w; --group %d --as %d takes raft group %d and calls it %d", err, none.ids[0], m.target.engine.group.id, none.ids[0], m.target.engine.group.id)
-	}
-	return err
+	return route{m.source, m.target}.explain(err)
 }
 
 func (r *migrated) write(w io.Writer) error {

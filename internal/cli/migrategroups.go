@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -105,6 +106,45 @@ func (f *migrateFlags) merged(args []string) (routes []route, err error) {
 	return routes, nil
 }
 
+// checkApart refuses a log as the source of what is added to it: it would be written while it is read.
+func checkApart(routes []route) error {
+	for _, p := range routes {
+		if !p.dst.exists() || p.src.engine.name != defaultEngine {
+			continue
+		}
+		from, err := os.Stat(p.src.path)
+		if err != nil {
+			return fmt.Errorf("looking at the old store: %w", err)
+		}
+		to, err := os.Stat(p.dst.path)
+		if err != nil {
+			return fmt.Errorf("looking at the new store: %w", err)
+		}
+		if os.SameFile(from, to) {
+			return usagef("%s and %s are the same log; copy the raft group into another one", p.src.name(), p.dst.name())
+		}
+	}
+	return nil
+}
+
+// explain says how a raft group gets another id, where the source was not opened because it has others.
+func (p route) explain(err error) error {
+	if !p.dst.engine.group.given {
+		return err
+	}
+	var ids []uint64
+	if none, ok := errors.AsType[*noGroupError](err); ok {
+		ids = none.ids
+	} else if several, ok := errors.AsType[*severalGroupsError](err); ok {
+		ids = several.ids
+	}
+	if len(ids) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; `ballast migrate --group %d --as %d %s %s` takes raft group %d and calls it %d",
+		err, ids[0], p.dst.engine.group.id, p.src.name(), p.dst.name(), ids[0], p.dst.engine.group.id)
+}
+
 // checkSources refuses before anything is copied: a store, of several, that does not open.
 func checkSources(routes []route) error {
 	if len(routes) == 1 {
@@ -116,7 +156,7 @@ func checkSources(routes []route) error {
 			err = src.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w; nothing was copied", p.src, err)
+			return fmt.Errorf("%s: %w; nothing was copied", p.src, p.explain(err))
 		}
 	}
 	return nil
@@ -133,9 +173,12 @@ func (p place) ofOnePeer() bool {
 }
 
 // exists reports whether the group is to be added to a log that is there.
-func (p place) exists() bool {
+func (p place) exists() bool { return p.engine.group.given && p.isWal() }
+
+// isWal reports whether there is a log at the place of one.
+func (p place) isWal() bool {
 	kind, err := kindOfDir(p.path)
-	return p.engine.group.given && err == nil && kind == defaultEngine
+	return p.engine.name == defaultEngine && err == nil && kind == defaultEngine
 }
 
 // checkFree refuses before anything is copied: a group that is there.
@@ -162,7 +205,11 @@ func checkFree(routes []route) error {
 		}
 	}
 	if len(there) > 0 {
-		err = fmt.Errorf("%w: %s is in %s; nothing was copied, give another id or leave it out", move.ErrGroupExists, strings.Join(there, ", "), routes[0].dst.name())
+		which, instead := "raft group", "give another id, or leave it out"
+		if len(there) > 1 {
+			which, instead = "raft groups", "give other ids, or leave them out"
+		}
+		err = fmt.Errorf("%s has %s %s already; nothing was copied, %s", routes[0].dst.name(), which, strings.Join(there, ", "), instead)
 	}
 	return errors.Join(err, gs.Close())
 }

@@ -33,8 +33,10 @@ entries, or when the cluster is lost otherwise. The safe way needs no repair: ke
 another name, remove the peer from the cluster, and let it join again as a new server with an empty
 one. A write at the end of the log that a crash cut off was never acknowledged, and is no loss.
 
-A wal that several raft groups share is refused, so that none is lost: 'ballast migrate --group' takes
-those out of it that can be read.
+A wal that several raft groups share is refused, so that none is lost. Damage to the entries of one group
+stops no other: 'ballast verify' says which it is and what to do, and 'ballast migrate --group' copies one
+that is good into another store. Damage that opening the log needs stops all of them, and nothing can be
+taken out then: start all groups of the peer with an empty folder, and let each join again as a new server.
 
 With --json it is one object: store, engine, ok; damaged as 'ballast verify --json' prints it; kept with
 entries, first_index, last_index, commit_index, stable and stable_other; come_again, ranges of entries

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	common "github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -54,7 +55,7 @@ func (p place) openWal(s streams) (*wreck, error) {
 	} else if unreadable(err) {
 		refused = damageJSON{File: p.path, Cause: oneLine(err)}
 	} else if _, several := errors.AsType[*severalGroupsError](err); several {
-		return nil, fmt.Errorf("%s is a log that raft groups share, and a repair is that of one; take out those that can be read with `ballast migrate --group`", p)
+		return nil, fmt.Errorf("%s is %w, and a repair is that of one; `ballast verify %s` says which of them are damaged, and what to do", p, common.ErrSharedLog, p)
 	} else if err != nil {
 		return nil, err
 	} else {
@@ -67,6 +68,9 @@ func (p place) openWal(s streams) (*wreck, error) {
 		}
 	}
 	w, err := p.salvage()
+	if errors.Is(err, common.ErrSharedLog) {
+		return nil, fmt.Errorf("%s is %w, and does not open: %s; %s", p, common.ErrSharedLog, nothingOut, startAllAnew)
+	}
 	if err == nil && len(w.damaged) == 0 && refused.Cause != "" {
 		w.damaged = append(w.damaged, refused) // it is needed by opening, and by nothing else
 	}

@@ -42,6 +42,12 @@ func newStable(s streams) *cobra.Command {
 		Example: stableExample,
 	}
 	asGroup(cmd)
+	cmd.SetFlagErrorFunc(func(of *cobra.Command, err error) error {
+		if of == cmd { // and not one of those below
+			return usagef("%v; `ballast stable list` shows the values of a store, `ballast stable --help` lists the other commands", err)
+		}
+		return cmd.Root().FlagErrorFunc()(of, err)
+	})
 	cmd.AddCommand(newStableList(s), newStableGet(s), newStableSet(s), newStableDelete(s))
 	return cmd
 }

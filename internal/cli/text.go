@@ -99,3 +99,10 @@ func countText[N int | int64 | uint64](n N, one, many string) string {
 	}
 	return demo.Thousands(n) + " " + many
 }
+
+func plural(ranges []indexRange, one, many string) string {
+	if len(ranges) == 1 && ranges[0].From == ranges[0].To {
+		return one
+	}
+	return many
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/cli/demo"
+	common "github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/raftwal"
 )
 
@@ -23,12 +24,14 @@ A gap between two entries is told and is no damage: raft leaves one when it inst
 Terms that fall are: no raft peer writes that.
 
 Of a wal that several raft groups share each group is read, and it is told of each what is damaged;
---group reads one.
+--group reads one. Damage to the entries of one group stops no other. Damage that opening the log needs
+stops all of them, and nothing can be taken out of such a log.
 
-With --json it is one object: store, engine, ok, opens, entries, first_index, last_index, commit_index,
-damaged with the index, file, offset and cause of each place as far as they are known, and to where all
-from the index to that one cannot be found, gaps, terms_fall, and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is
-store, engine, ok, opens, entries of all, and groups with such an object of each.
+With --json it is one object: store, engine, ok, opens, entries that there are, entries_read of them,
+first_index, last_index, commit_index, damaged with the index, file, offset and cause of each place as
+far as they are known, and to where all from the index to that one cannot be found, gaps, terms_fall, and
+dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is store,
+engine, ok, opens, entries and entries_read of all, and groups with such an object of each.
 
 ` + exitHelp
 
@@ -57,8 +60,9 @@ type verdict struct {
 	Group       *uint64      `json:"group,omitempty"` // of several
 	Engine      string       `json:"engine"`
 	OK          bool         `json:"ok"`
-	Opens       bool         `json:"opens"`   // the store can be used, but for what is damaged
-	Entries     uint64       `json:"entries"` // that there are, with the damaged ones
+	Opens       bool         `json:"opens"`        // the store can be used, but for what is damaged
+	Entries     uint64       `json:"entries"`      // that there are, with the damaged ones
+	Read        uint64       `json:"entries_read"` // without them
 	FirstIndex  uint64       `json:"first_index"`
 	LastIndex   uint64       `json:"last_index"`
 	CommitIndex uint64       `json:"commit_index"`
@@ -76,8 +80,7 @@ type verdict struct {
 	last   uint64       // index of the last one, damaged or not
 	lost   []indexRange // entries that are damaged
 
-	unread uint64 // how many that are
-
+	shared       bool // a raft group of a log that several share, or such a log
 	endUnsure    bool // what was acknowledged last may be missing
 	stableUnsure bool // a stable value cannot be read
 }
@@ -137,6 +140,9 @@ func (v *verdict) examine(s streams, at place) (err error) {
 	}
 	defer closing(src, &err)
 	v.Opens = true
+	if one, ok := src.readStore.(*walStore); ok {
+		v.shared = isShared(one.groups.IDs())
+	}
 	return v.examineSource(s, src)
 }
 
@@ -159,6 +165,7 @@ func (v *verdict) examineWreck(s streams, at place, damage damageJSON) error {
 	}
 	p, err := newRepairPlan(s, at, repairFlags{})
 	if err != nil {
+		v.shared = errors.Is(err, common.ErrSharedLog) || at.engine.group.id != 0
 		return nil // what opening says is all there is to say
 	}
 	defer p.wreck.close() // it was only read from
@@ -204,6 +211,7 @@ func (v *verdict) examineEngine(src *source) {
 // entry notes an entry that could be read.
 func (v *verdict) entry(log *raft.Log) error {
 	v.note(indexRange{log.Index, log.Index})
+	v.Read++
 	if v.before.index != 0 && log.Term < v.before.term {
 		v.TermsFall = append(v.TermsFall, fallJSON{log.Index, log.Term, v.before.index, v.before.term})
 	}
@@ -216,7 +224,6 @@ func (v *verdict) damage(d damageJSON) error {
 	v.Damaged = append(v.Damaged, d)
 	at := d.entries()
 	v.note(at)
-	v.unread += at.count()
 	v.lost = addRange(v.lost, at)
 	return nil
 }
@@ -239,7 +246,10 @@ func (v *verdict) write(w io.Writer) error {
 	return err
 }
 
-func (v *verdict) lines() []string {
+func (v *verdict) lines() []string { return append(v.found(), advice(v)...) }
+
+// found are the lines that are about this store alone.
+func (v *verdict) found() []string {
 	lines := []string{fmt.Sprintf("%s: %s", v.at, v.summary())}
 	lines = append(lines, atMost(maxDamage, damageLines(v.Damaged))...)
 	lines = append(lines, atMost(maxDamage, v.fallLines())...)
@@ -250,7 +260,7 @@ func (v *verdict) lines() []string {
 		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
 			v.Dropped.text(fmt.Sprintf("what begins with entry %d", v.Dropped.Index))))
 	}
-	return append(lines, v.meaning()...)
+	return append(lines, v.losses()...)
 }
 
 func atMost(n int, lines []string) []string {
@@ -282,66 +292,14 @@ func (v *verdict) summary() string {
 	case !v.OK:
 		text = "its terms fall"
 	}
-	entries := countText(v.Entries, "entry", "entries")
-	if v.unread > 0 {
-		entries = demo.Thousands(v.Entries-v.unread) + " of " + entries
-	}
-	return fmt.Sprintf("%s, %s from %d to %d read", text, entries, v.FirstIndex, v.LastIndex)
+	return fmt.Sprintf("%s, %s from %d to %d read", text, readText(v.Read, v.Entries), v.FirstIndex, v.LastIndex)
 }
 
-// meaning says what is lost and whether the store can still be used.
-func (v *verdict) meaning() (lines []string) {
-	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	if v.OK && v.engine.blind != "" {
-		add("note: %s", v.engine.blind)
+// readText says how many entries of those that there are could be read.
+func readText(read, entries uint64) string {
+	text := countText(entries, "entry", "entries")
+	if read < entries {
+		text = demo.Thousands(read) + " of " + text
 	}
-	if v.repair != nil {
-		add("what it means: a peer cannot start with this store")
-		add("can be kept: %s", v.repair.keptText())
-		lines = append(lines, v.repair.lossLines()...)
-		if v.repair.Loses {
-			add("what to do: %s; `ballast repair %s` says what else there is", startAnew, v.Store)
-		} else {
-			add("what to do: `ballast repair --write %s`, with which nothing is lost", v.Store)
-		}
-		return lines
-	}
-	if !v.Opens {
-		add("lost: all of it for this peer, as long as the damage is there: a peer cannot start with this store")
-		add("what to do: %s", startAnew)
-		return lines
-	}
-	if len(v.lost) > 0 {
-		opens, when := ", and the store opens", ""
-		if v.engine.refused != "" {
-			opens, when = "", ", or "+v.engine.refused
-		}
-		add("lost: %s %s; all others can be read%s", plural(v.lost, "entry", "entries"), rangesText(v.lost), opens)
-		add("what it means: a peer cannot start when one of them is newer than its newest snapshot%s; otherwise it stops, or cannot help a follower, as soon as that one is asked for", when)
-	} else if len(v.Damaged) > 0 {
-		add("lost: no entry that the store knows of; it opens")
-	}
-	if v.stableUnsure {
-		add("lost as well: stable values, as the term and the vote")
-	}
-	if v.endUnsure {
-		add("lost perhaps: the entries that were stored last, and the last term or vote")
-	}
-	if len(v.Damaged) > 0 {
-		add("what to do: %s", startAnew)
-	}
-	if len(v.TermsFall) > 0 {
-		add("what falling terms mean: no raft peer writes that; the log may be put together from two, and what is above the fall should not be trusted")
-	}
-	return lines
-}
-
-// startAnew is what helps a peer whose store is damaged.
-const startAnew = "keep the store under another name, start the peer with an empty one, and let it join the cluster again as a new server: the others have what it lost"
-
-func plural(ranges []indexRange, one, many string) string {
-	if len(ranges) == 1 && ranges[0].From == ranges[0].To {
-		return one
-	}
-	return many
+	return text
 }

@@ -14,7 +14,8 @@ type sharedVerdict struct {
 	Engine  string     `json:"engine"`
 	OK      bool       `json:"ok"`
 	Opens   bool       `json:"opens"`
-	Entries uint64     `json:"entries"` // of all groups, with the damaged ones
+	Entries uint64     `json:"entries"`      // of all groups, with the damaged ones
+	Read    uint64     `json:"entries_read"` // without them
 	Groups  []*verdict `json:"groups"`
 
 	// Unfinished are groups that a migration has begun. No peer can use them, and they are not read.
@@ -26,13 +27,14 @@ func runSharedVerify(s streams, log *sharedLog, asJSON bool) (err error) {
 	v := &sharedVerdict{Store: log.String(), Engine: log.engine.name, OK: true, Opens: true, Groups: []*verdict{}}
 	err = log.each(func(_ wal.GroupInfo, src *source) error {
 		of := newVerdict(src.place)
-		of.Opens = true
+		of.Opens, of.shared = true, true
 		if err := of.examineSource(s, src); err != nil {
 			return err
 		}
 		of.judge()
 		v.OK = v.OK && of.OK
 		v.Entries += of.Entries
+		v.Read += of.Read
 		v.Groups = append(v.Groups, of)
 		return nil
 	}, func(info wal.GroupInfo) error {
@@ -62,17 +64,18 @@ func (v *sharedVerdict) write(w io.Writer) error {
 			bad++
 		}
 		if !of.OK || len(of.Gaps) > 0 {
-			lines = append(lines, of.lines()...)
+			lines = append(lines, of.found()...)
 		}
 	}
 	for _, id := range v.Unfinished {
 		lines = append(lines, fmt.Sprintf("%s --group %d: unfinished, what a migration has begun; start that again", v.Store, id))
 	}
-	head := fmt.Sprintf("%s: good, %s read", v.Store, countText(v.Entries, "entry", "entries"))
+	lines = append(lines, advice(v.Groups...)...)
+	state := "good"
 	if bad > 0 {
-		head = fmt.Sprintf("%s: %s not good, %s read", v.Store, countText(bad, "raft group is", "raft groups are"), countText(v.Entries, "entry", "entries"))
+		state = countText(bad, "raft group is", "raft groups are") + " not good"
 	}
-	head += " of " + countText(len(v.Groups), "raft group", "raft groups")
+	head := fmt.Sprintf("%s: %s, %s read of %s", v.Store, state, readText(v.Read, v.Entries), countText(len(v.Groups), "raft group", "raft groups"))
 	_, err := fmt.Fprintln(w, strings.Join(append([]string{head}, lines...), "\n"))
 	return err
 }
