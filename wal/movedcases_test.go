@@ -265,3 +265,50 @@ func TestIndexOfManyGroups(t *testing.T) {
 		t.Errorf("it has no index: %+v", m)
 	}
 }
+
+// TestSourcesStayUntilTheCheckpointIsDurable: while the frame is written that says where entries are now, the keeper removes all that it may, and the
+// power is cut. What they were moved from is still there.
+func TestSourcesStayUntilTheCheckpointIsDurable(t *testing.T) {
+	mem := vfs.NewMem()
+	l, rc := noted(t, mem)
+	moveAll(t, rc)
+	l.do(9, oracle.Call{Low: 1, High: l.model(9).Last()}) // the rest of segment 1
+	tail := l.j.tail
+	var left *vfs.Mem
+	busy := false
+	mem.SetHook(func(c *vfs.Call) error {
+		if busy || c.Op != vfs.OpWrite || c.Path != segmentPath(dataDir, tail.number+1) || c.Off != framesOffset {
+			return nil
+		}
+		busy = true
+		if l.j.groups[1].runs[0].seg.number != maxSegment+1 {
+			t.Error("what was moved is not part of the log yet")
+		}
+		for done := true; done; {
+			var err error
+			done, err = l.j.keeper.clean()
+			must(t, err)
+		}
+		left = c.Cut().Crash(1)
+		return nil
+	})
+	models := make(map[uint64]*model)
+	for id := range uint64(4) {
+		models[1+id] = l.model(1 + id).Clone()
+	}
+	l.rotate()
+	mem.SetHook(nil)
+	if left == nil {
+		t.Fatal("there was no such frame")
+	}
+	gs, err := OpenGroups(dataDir, memOptions(left))
+	must(t, err)
+	defer gs.Close()
+	for id, m := range models {
+		s, err := gs.Store(id)
+		must(t, err)
+		if err := check(m, s); err != nil {
+			t.Errorf("group %d: %v", id, err)
+		}
+	}
+}
