@@ -273,9 +273,33 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
+// withMoved returns the two files of a log of which all that is live was moved.
+func withMoved(f *testing.F, closed bool) (tail, moved []byte) {
+	mem := vfs.NewMem()
+	l := newTestLog(f, mem, 1)
+	l.fill(3, 100)
+	l.rotate()
+	l.remove(4, l.model.Last())
+	must(f, l.j.reclaimer.take(l.j.segments[0]))
+	must(f, l.j.reclaimer.moveSome())
+	l.rotate()
+	l.remove(4, l.model.Last())
+	l.check()
+	if len(l.j.segments) != 2 || l.j.tail.number != 3 {
+		f.Fatalf("%d segments, the last one is %d", len(l.j.segments), l.j.tail.number)
+	}
+	if closed {
+		l.close()
+	} else {
+		l.abandon()
+	}
+	return mem.ReadFile(segmentPath(dataDir, 3)), mem.ReadFile(segmentPath(dataDir, maxSegment+1))
+}
+
 // fuzzNames are those that the files of FuzzOpen may have, besides any other.
 var fuzzNames = []string{"0000000000000001.wal", "0000000000000002.wal", "0000000000000003.wal", "0000000000000000.wal", "ffffffffffffffff.wal",
-	"FFFFFFFFFFFFFFFF.wal", nextName, lockName, "raft.db", "wal-meta.db", "MANIFEST", "0000000000000004.wal.bak"}
+	"FFFFFFFFFFFFFFFF.wal", nextName, lockName, "raft.db", "wal-meta.db", "MANIFEST", "0000000000000004.wal.bak",
+	"0001000000000001.wal"}
 
 // FuzzOpen opens a folder of three files with any content, each with the name that a number chooses, or with any name. With sealed they
 // are segments whose checksums match.
@@ -293,6 +317,12 @@ func FuzzOpen(f *testing.F) {
 		f.Add(data[0], data[2], data[1], numbers, "x", true)
 		f.Add(data[0], data[1], []byte{}, uint32(0xff0100), "0000000000000007.wal", true)
 		f.Add(data[1], []byte{}, data[0], uint32(0x060700), "", true)
+	}
+	for _, closed := range []bool{false, true} {
+		tail, moved := withMoved(f, closed)
+		f.Add(packed(tail), packed(moved), []byte{}, uint32(0xff0c02), "x", true)
+		f.Add(packed(moved), packed(tail), packed(moved), uint32(0x020c0c), "x", true)
+		f.Add([]byte{}, packed(moved), packed(moved), uint32(0x010cff), "x", true)
 	}
 	f.Fuzz(func(t *testing.T, a, b, c []byte, numbers uint32, other string, sealed bool) {
 		if len(a)+len(b)+len(c) > 1<<20 || len(other) > 100 {
