@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -149,10 +150,19 @@ func adviseHuge(b []byte) {
 	runtime.KeepAlive(b)
 }
 
+// hugePagesWanted reports whether whoever runs the system allows huge pages: unlike other advice, MADV_COLLAPSE does not ask.
+var hugePagesWanted = sync.OnceValue(func() bool {
+	setting, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	return err == nil && !strings.Contains(string(setting), "[never]")
+})
+
 // HugePages moves the memory around b into huge pages, which takes some milliseconds, and what is in it stays, also while it is used. Memory that the process
 // has used before for something else lies in small ones: then a write of 256 KiB takes a quarter more time, and a copy twice as much. It reports
 // whether it is worth trying again: memory that the disk is just reading does not move.
 func HugePages(b []byte) (again bool) {
+	if !hugePagesWanted() {
+		return false
+	}
 	for from := address(b) &^ (hugePageBytes - 1); from < address(b)+uintptr(len(b)); from += hugePageBytes {
 		_, _, errno := unix.Syscall(unix.SYS_MADVISE, from, hugePageBytes, unix.MADV_COLLAPSE)
 		again = again || errno == unix.EAGAIN || errno == unix.EBUSY
