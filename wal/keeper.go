@@ -119,7 +119,7 @@ func (k *keeper) steps() time.Duration {
 		switch {
 		case err != nil:
 			return retry
-		case done:
+		case done || k.enlarge():
 			continue
 		}
 		if !k.wants() {
@@ -292,9 +292,6 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 	if grow != nil && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
 		return true, k.zero(grow, k.stepBytes(bytes))
 	}
-	if !k.j.opts.inline && k.enlarge() {
-		return true, nil
-	}
 	if done, err := k.clean(); done || err != nil {
 		return done, err
 	}
@@ -304,7 +301,7 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 	return false, nil
 }
 
-// enlarge moves blocks of the cache into huge pages of memory, and reports whether there were any.
+// enlarge moves blocks of the cache into huge pages of memory, and reports whether there were any. It takes milliseconds, in which nobody waits for it.
 func (k *keeper) enlarge() bool {
 	j := k.j
 	j.mu.Lock()
