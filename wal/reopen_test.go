@@ -49,3 +49,16 @@ func TestFirstFrameSinceOpening(t *testing.T) {
 		}
 	}
 }
+
+// The background moves what the cache has grown by into huge pages, and then has nothing more to do.
+func TestCacheMovesIntoHugePages(t *testing.T) {
+	l := newTestLogWith(t, vfs.NewMem(), 1, func(o *Options) { o.inline = false })
+	grown := 0
+	l.fillUntil(func() bool {
+		l.j.mu.RLock()
+		defer l.j.mu.RUnlock()
+		grown = max(grown, l.j.cache.slab)
+		return grown*cacheBlockBytes >= smallestSlab && len(l.j.cache.small) == 0
+	})
+	l.check()
+}
