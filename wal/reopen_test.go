@@ -52,7 +52,7 @@ func TestFirstFrameSinceOpening(t *testing.T) {
 
 // The background moves what the cache has grown by into huge pages, and then has nothing more to do.
 func TestCacheMovesIntoHugePages(t *testing.T) {
-	l := newTestLogWith(t, vfs.NewMem(), 1, func(o *Options) { o.inline = false })
+	l := newTestLogWith(t, vfs.NewMem(), 1, func(o *Options) { o.inline, o.CacheBytes = false, 8<<20 })
 	grown := 0
 	l.fillUntil(func() bool {
 		l.j.mu.RLock()
