@@ -45,7 +45,7 @@
 //	write.go rotate.go            the path of a write: queue, frame, next segment, checkpoint
 //	keeper.go next.go clean.go    the background: zeros ahead, the next segment, the ones before
 //	groups*.go                    many raft groups in one log
-//	reclaim.go moved.go           what keeps old segments for few entries, and where these go
+//	reclaim.go moved.go adopt.go  what keeps old segments for few entries, where these go, and when the log refers to that
 //	index.go segment.go           where entries are
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds

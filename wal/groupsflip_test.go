@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -49,6 +50,9 @@ func TestFlipsOfGroups(t *testing.T) {
 		t.Fatal("nothing was moved")
 	}
 	places := l.places(1, 3)
+	if !slices.ContainsFunc(places, func(p livePlace) bool { return slices.Contains(movedFiles(mem), p.path) }) {
+		t.Fatal("no entry is in a segment of moved entries")
+	}
 	l.check()
 	must(t, l.Groups.Close())
 	each := 7 * thin

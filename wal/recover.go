@@ -149,7 +149,7 @@ func (rec *recovery) findTail(numbers []uint64) error {
 	}
 	switch {
 	case rec.tail == nil && rec.moved != 0:
-		return &ballast.CorruptionError{Path: rec.dir, Offset: -1, Err: errors.New("there are entries that were moved, and the segments of the log are missing")}
+		return onlyMoved(rec.dir)
 	case rec.tail == nil && rec.unused == nil:
 		return errEmpty
 	case rec.tail == nil && rec.unused.number == 1:
@@ -163,6 +163,11 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		return rec.unused.corrupt(-1, "the segment before it is missing")
 	}
 	return nil
+}
+
+// onlyMoved is the error for a folder in which moved entries are all that is left of a log.
+func onlyMoved(dir string) error {
+	return &ballast.CorruptionError{Path: dir, Offset: -1, Err: errors.New("there are entries that were moved, and the segments of the log are missing")}
 }
 
 // beginsWithFrame reports whether a segment was written to. A first write that was cut off does not count.

@@ -50,15 +50,20 @@ func TestFirstFrameSinceOpening(t *testing.T) {
 	}
 }
 
-// The background moves what the cache has grown by into huge pages, and then has nothing more to do.
+// What the cache grows by waits to be moved into huge pages, and the background does that and then has nothing more to do.
 func TestCacheMovesIntoHugePages(t *testing.T) {
-	l := newTestLogWith(t, vfs.NewMem(), 1, func(o *Options) { o.inline, o.CacheBytes = false, 8<<20 })
-	grown := 0
-	l.fillUntil(func() bool {
-		l.j.mu.RLock()
-		defer l.j.mu.RUnlock()
-		grown = max(grown, l.j.cache.slab)
-		return grown*cacheBlockBytes >= smallestSlab && len(l.j.cache.small) == 0
-	})
-	l.check()
+	for _, inline := range []bool{true, false} {
+		l := newTestLogWith(t, vfs.NewMem(), 1, func(o *Options) { o.inline, o.CacheBytes = inline, 8<<20 })
+		grown, waits := 0, 0
+		l.fillUntil(func() bool {
+			l.j.mu.RLock()
+			defer l.j.mu.RUnlock()
+			grown, waits = max(grown, l.j.cache.slab), len(l.j.cache.small)
+			return grown*cacheBlockBytes >= smallestSlab && (inline || waits == 0)
+		})
+		if inline && waits == 0 { // there is no background
+			t.Error("nothing waits")
+		}
+		l.check()
+	}
 }

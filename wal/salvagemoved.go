@@ -1,11 +1,6 @@
 package wal
 
-import (
-	"fmt"
-	"slices"
-
-	"github.com/raft-ballast/ballast"
-)
+import "slices"
 
 // This file finds entries that have moved when the checkpoint that says so cannot be read: the older one that is used instead names
 // segments that are gone.
@@ -17,11 +12,6 @@ func (s *salvager) openMoved(number uint64) error {
 		s.moved = append(s.moved, p)
 	}
 	return ignoreDamage(err) // it was noted
-}
-
-// errLogMissing is what is left of a log when only moved entries are there.
-func (s *salvager) errLogMissing() error {
-	return &ballast.CorruptionError{Path: s.dir, Offset: -1, Err: fmt.Errorf("there are entries that were moved, and the segments of the log are missing")}
 }
 
 // findMoved has the entries of segments that are not there be read from where they were moved to.

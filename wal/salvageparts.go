@@ -74,7 +74,7 @@ func (s *salvager) openAll() error {
 	case len(s.parts) == 0 && s.lost != nil:
 		return s.lost
 	case len(s.parts) == 0 && len(s.moved) > 0:
-		return s.errLogMissing()
+		return onlyMoved(s.dir)
 	case len(s.parts) == 0:
 		return fmt.Errorf("wal: the log in %s was never written: %w", s.dir, fs.ErrNotExist)
 	}

@@ -159,9 +159,9 @@ func writeSegments(s streams, segments []segmentJSON, shared bool) error {
 
 // numberOf returns what stands for the number of a segment. docs/FORMAT.md tells how those of moved entries are numbered.
 func numberOf(n uint64) string {
-	const log = 1 << 48
-	if n > log {
-		return fmt.Sprintf("m%d", n-log)
+	const ofLog = 1 << 48 // the last one that is no moved segment's
+	if n > ofLog {
+		return fmt.Sprintf("m%d", n-ofLog)
 	}
 	return fmt.Sprint(n)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const shm = "/dev/shm" // is a tmpfs, which differs from disks in what it takes
@@ -243,12 +245,40 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestHugePages: what is in memory that moves stays, also while it is written.
+// hugeBytes returns how many bytes of the process lie in huge pages.
+func hugeBytes(t *testing.T) (kib int) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/smaps_rollup")
+	if err != nil {
+		t.Skip(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "AnonHugePages:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
+
+// TestHugePages: memory moves into huge pages, and what is in it stays, also while it is written.
 func TestHugePages(t *testing.T) {
-	b := AlignedBytes(4 << 20)
+	b := make([]byte, 8<<20)
+	from := (address(b)+hugePageBytes-1)&^(hugePageBytes-1) - address(b)
+	whole := b[from : from+3*hugePageBytes]
+	advise := func(advice int) {
+		if err := unix.Madvise(whole, advice); err != nil {
+			t.Skipf("this system gives no huge pages: %v", err)
+		}
+	}
+	if !hugePagesWanted() {
+		t.Skip("this system allows no huge pages")
+	}
+	advise(unix.MADV_DONTNEED) // what an earlier test may have moved
+	advise(unix.MADV_NOHUGEPAGE)
 	for i := range b {
 		b[i] = byte(i >> 12)
 	}
+	advise(unix.MADV_HUGEPAGE) // takes back the one before, and moves nothing by itself
+	before := hugeBytes(t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -259,6 +289,12 @@ func TestHugePages(t *testing.T) {
 	for tries := 0; HugePages(b) && tries < 3; tries++ {
 	}
 	<-done
+	if n := hugeBytes(t) - before; n < len(whole) {
+		if err := unix.Madvise(whole, unix.MADV_COLLAPSE); err != nil { // of an old kernel, or there is no such memory left
+			t.Skipf("this system moves nothing: %v", err)
+		}
+		t.Errorf("%d bytes have moved", n)
+	}
 	for i := range b {
 		if want := byte(i >> 12); b[i] != want && !(i%BlockBytes == 0 && b[i] == want+1) {
 			t.Fatalf("byte %d is %d", i, b[i])
