@@ -77,7 +77,7 @@ func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupIn
 		return BackupInfo{}, err
 	}
 	defer in.Close() // it was only read from
-	b.in, b.dir, b.out, b.dst = in, in.Path, out, out.Path
+	b.in, b.dir, b.out, b.dst = in, in.Name, out, out.Name
 	b.buf = vfs.AlignedBytes(backupBytes)
 	info, err := b.run()
 	if err == nil {

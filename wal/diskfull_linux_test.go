@@ -43,7 +43,7 @@ func (u underFS) Lock(path string) (lock io.Closer, e error) { return u.FS.Lock(
 func (u underFS) Hold(dir string) (*vfs.Dir, error) {
 	d, err := holdThrough(u, u.FS, u.at(dir))
 	if err == nil {
-		d.Path = dir
+		d.Path, d.Name = dir, dir
 	}
 	return d, err
 }

@@ -16,7 +16,7 @@ import (
 
 // journal is one log on the disk, with the state that its records make.
 type journal struct {
-	dir      string // absolute and without links, as the paths of all files
+	dir      string // as the paths of files begin: absolute and without links where the log is written, otherwise as it was given
 	opts     Options
 	held     *vfs.Dir // dir, whatever becomes of its name
 	fs       vfs.FS   // that of held
@@ -79,6 +79,9 @@ func openJournal(dir string, opts Options, readOnly bool) (*journal, error) {
 // newJournal returns one without state. It takes held over, whose folder it reaches through fsys.
 func newJournal(held *vfs.Dir, fsys vfs.FS, opts Options, readOnly bool) *journal {
 	j := &journal{dir: held.Path, opts: opts, held: held, fs: fsys, readOnly: readOnly}
+	if readOnly { // by somebody who looks at it, and not for so long that the name gets another meaning
+		j.dir = held.Name
+	}
 	j.handles.fs, j.handles.limit = fsys, opts.MaxOpenFiles
 	j.cache.limit = int(opts.CacheBytes / cacheBlockBytes)
 	j.writer.j = j

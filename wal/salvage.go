@@ -77,7 +77,7 @@ func Salvage(dir string, opts *Options) (*Salvaged, error) {
 }
 
 func salvage(held *vfs.Dir, o Options) (*Salvaged, error) {
-	s := &salvager{fs: &mendedFS{FS: held, patches: make(map[string]*mending)}, dir: held.Path}
+	s := &salvager{fs: &mendedFS{FS: held, patches: make(map[string]*mending)}, dir: held.Name}
 	defer s.closeFiles()
 	if err := s.openAll(); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func salvage(held *vfs.Dir, o Options) (*Salvaged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.onlyOneGroup(held.Path); err != nil {
+	if err := p.onlyOneGroup(held.Name); err != nil {
 		return nil, err
 	}
 	out := &Salvaged{
@@ -98,15 +98,13 @@ func salvage(held *vfs.Dir, o Options) (*Salvaged, error) {
 		if err := behind.run(); err != nil {
 			return nil, err
 		}
-		if err := behind.onlyOneGroup(held.Path); err != nil {
+		if err := behind.onlyOneGroup(held.Name); err != nil {
 			return nil, err
 		}
-		if out.Later, err = s.store(held, behind, o); err != nil {
-			return nil, err
-		}
+		out.Later = s.store(held.Again(), behind, o)
 	}
-	out.Log, err = s.store(held, p, o)
-	return out, err
+	out.Log = s.store(held.Again(), p, o)
+	return out, nil
 }
 
 // relevant returns the damage to files that a pass needs: others hold nothing that is live.
@@ -123,16 +121,12 @@ func (s *salvager) relevant(p *pass) (out []*ballast.CorruptionError) {
 }
 
 // store makes a read-only store of what a pass has found.
-func (s *salvager) store(held *vfs.Dir, p *pass, o Options) (*Store, error) {
-	held, err := held.Hold(held.Path) // the other one may be closed before
-	if err != nil {
-		return nil, err
-	}
+func (s *salvager) store(held *vfs.Dir, p *pass, o Options) *Store {
 	o.fs = s.fs
 	j := newJournal(held, s.fs, o, true)
 	j.mended = true
 	j.adopt(p.recovery)
-	return &Store{j: j, g: j.group(0)}, nil
+	return &Store{j: j, g: j.group(0)}
 }
 
 var errGroups = fmt.Errorf("wal: %w, and what is salvaged is that of one: when it does not open, nothing can be taken out of it with this release; keep the folder, start all raft groups of this peer with an empty one, and let each join again as a new server", engine.ErrSharedLog)

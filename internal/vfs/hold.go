@@ -19,8 +19,9 @@ import (
 type Dir struct {
 	FS
 
-	// Path is absolute, without links: where dir led to when it was held. It is what calls of FS name the folder by.
-	Path string
+	// Path is absolute, without links: where Name led to when the folder was held. Calls of FS may name the folder by either, and
+	// their errors say what they were given.
+	Path, Name string
 
 	check func() error
 	close func() error
@@ -38,6 +39,13 @@ func (d *Dir) Alias() string {
 		return ""
 	}
 	return d.alias()
+}
+
+// Again returns the same folder for somebody else, who closes it before this one is closed.
+func (d *Dir) Again() *Dir {
+	again := *d
+	again.close = func() error { return nil }
+	return &again
 }
 
 // Close lets go of the folder. Files and locks that were opened stay.
@@ -65,7 +73,7 @@ func resolve(path string) (string, error) {
 // heldFS is OS, but for what lies directly in one folder.
 type heldFS struct {
 	osFS
-	path string
+	path, name string
 	handle
 }
 
@@ -75,35 +83,44 @@ func (s osFS) Hold(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &heldFS{osFS: s, path: path}
+	h := &heldFS{osFS: s, path: path, name: filepath.Clean(dir)}
 	if h.handle, err = openHandle(path); err != nil {
 		return nil, err
 	}
-	return &Dir{FS: h, Path: path, check: h.check, close: h.handle.close, alias: h.alias}, nil
+	return h.held(h.handle.close), nil
 }
 
 // Hold returns the folder once more, when it is asked for that. The handle stays that of the first Dir.
 func (h *heldFS) Hold(dir string) (*Dir, error) {
-	if filepath.Clean(dir) != h.path {
+	if !h.is(dir) {
 		return h.osFS.Hold(dir)
 	}
-	return &Dir{FS: h, Path: h.path, check: h.check, close: func() error { return nil }, alias: h.alias}, nil
+	return h.held(func() error { return nil }), nil
 }
+
+func (h *heldFS) held(close func() error) *Dir {
+	return &Dir{FS: h, Path: h.path, Name: h.name, check: h.check, close: close, alias: h.alias}
+}
+
+// is reports whether a path is the folder's.
+func (h *heldFS) is(path string) bool { return isOneOf(filepath.Clean(path), h.path, h.name) }
 
 // in reports whether a path is that of a name directly in the folder.
 func (h *heldFS) in(path string) bool {
-	return filepath.Dir(path) == h.path && filepath.Clean(path) != h.path
+	return isOneOf(filepath.Dir(path), h.path, h.name) && !h.is(path) // Dir of "." is "."
 }
 
+func isOneOf(path, a, b string) bool { return path == a || path == b }
+
 func (h *heldFS) List(dir string) ([]string, error) {
-	if filepath.Clean(dir) != h.path {
+	if !h.is(dir) {
 		return h.osFS.List(dir)
 	}
 	return h.list(dir)
 }
 
 func (h *heldFS) SyncDir(dir string) error {
-	if filepath.Clean(dir) != h.path {
+	if !h.is(dir) {
 		return h.osFS.SyncDir(dir)
 	}
 	return h.sync()

@@ -31,7 +31,7 @@ func (m *Mem) Hold(dir string) (*Dir, error) {
 }
 
 func (h *memHeld) held() *Dir {
-	return &Dir{FS: h, Path: h.path, check: h.check, close: func() error { return nil }}
+	return &Dir{FS: h, Path: h.path, Name: h.path, check: h.check, close: func() error { return nil }}
 }
 
 // Hold implements FS.
