@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // compactRatio is the share of a value log file that has to be garbage for Compact to move the rest.
@@ -21,8 +22,13 @@ const compactRatio = 0.05
 // Errors: those of [Open]; fs.ErrNotExist where there is no badger directory; ctx's, which is asked between the steps. After an error, or a
 // crash, the store is what it was.
 func Compact(ctx context.Context, dir string, opts *Options) error {
-	if _, err := os.Stat(filepath.Join(dir, "MANIFEST")); err != nil {
-		return fmt.Errorf("badgerstore: there is nothing to compact: %w; check the path", err)
+	f, err := hold(dir)
+	if err == nil {
+		defer f.held.Close() // each step has closed the store
+		_, err = os.Stat(f.file(manifestName))
+	}
+	if err != nil {
+		return fmt.Errorf("badgerstore: there is nothing to compact: %w; check the path", f.named(err))
 	}
 	o := Options{}
 	if opts != nil {
@@ -31,17 +37,26 @@ func Compact(ctx context.Context, dir string, opts *Options) error {
 	if o.ReadOnly {
 		return errors.New("badgerstore: Compact writes; leave out ReadOnly")
 	}
+	if err := engine.CheckFinished(dir); err != nil {
+		return err
+	}
 	o.GCInterval, o.GCDiscardRatio = -1, compactRatio
+	if o, err = o.withDefaults(); err != nil {
+		return err
+	}
 	// Closing writes what is in memory to tables, and only what is in tables is compacted.
 	check := func(s *Store) error { return s.checkValueLogs(ctx) }
 	for _, step := range []func(*Store) error{check, (*Store).flatten, (*Store).flatten} {
-		s, err := Open(dir, &o)
+		s, err := newStore(dir, o)
+		if err == nil {
+			err = s.openIn(folder{f.dir, f.by, f.held.Again()}, nil)
+		}
 		if err != nil {
 			return err
 		}
 		err = ctx.Err()
 		if err == nil {
-			err = step(s)
+			err = s.named(step(s))
 		}
 		if e := s.Close(); err == nil { // which collects the garbage
 			err = e
@@ -61,7 +76,7 @@ func (s *Store) flatten() (err error) {
 		return err
 	}
 	if err := s.db.Flatten(1); err != nil {
-		return fmt.Errorf("badgerstore: compacting %s: %w", s.dir, err)
+		return fmt.Errorf("badgerstore: compacting %s: %w", s.dir, s.named(err))
 	}
 	return nil
 }

@@ -188,11 +188,16 @@ func TestCrashInRecovery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again := newStore(copies[first].dir, opts)
-			if again.bopt, err = opts.badgerOptions(again.dir, again.log); err != nil {
+			f, err := hold(copies[first].dir)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if again.lock, err = lockDir(again.dir, false); err != nil {
+			again, err := newStore(f.dir, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.folder, again.bopt.Dir, again.bopt.ValueDir = f, f.by, f.by
+			if again.lock, err = lockDir(&again.folder, false); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { again.Close() })

@@ -3,7 +3,6 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -53,7 +52,7 @@ const rewriteLead = 5 * time.Millisecond
 // move all that lives is not collected. Badger reads the version without the lock that its write path holds, so no write may be under way then; a later one
 // passes a lock that the question has passed too.
 func (s *Store) beforeRewrite(file uint32) error {
-	if err := checkValueLog(filepath.Join(s.dir, fmt.Sprintf("%06d%s", file, vlogSuffix))); err != nil {
+	if err := checkValueLog(s.file(fmt.Sprintf("%06d%s", file, vlogSuffix))); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -68,8 +67,8 @@ func (s *Store) beforeRemoval() error {
 	if err := s.latch.Err(); err != nil {
 		return err
 	}
-	if err := engine.SyncDir(s.dir); err != nil {
-		return s.latch.Fail(err)
+	if err := engine.SyncDir(s.by); err != nil {
+		return s.latch.Fail(s.named(err))
 	}
 	return nil
 }
@@ -81,7 +80,7 @@ func (s *Store) collect() {
 			s.panicked.Store(true)
 		}
 	}()
-	for s.latch.Err() == nil && s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4) == nil {
+	for s.latch.Err() == nil && s.inPlace() == nil && s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4) == nil {
 		if err := s.db.RunValueLogGC(s.opts.GCDiscardRatio); err != nil {
 			return // badger.ErrNoRewrite when there is no more
 		}

@@ -7,6 +7,6 @@ const ownLock = false
 
 type dirLock struct{}
 
-func lockDir(string, bool) (*dirLock, error) { return &dirLock{}, nil }
+func lockDir(*folder, bool) (*dirLock, error) { return &dirLock{}, nil }
 
 func (l *dirLock) unlock() error { return nil }

@@ -17,10 +17,10 @@ const ownLock = true
 
 type dirLock struct{ f *os.File }
 
-func lockDir(dir string, shared bool) (*dirLock, error) {
-	f, err := os.Open(dir)
+func lockDir(in *folder, shared bool) (*dirLock, error) {
+	f, err := os.Open(in.by)
 	if err != nil {
-		return nil, fmt.Errorf("badgerstore: open %s to lock it: %w", dir, err)
+		return nil, fmt.Errorf("badgerstore: open %s to lock it: %w", in.dir, in.named(err))
 	}
 	how := syscall.LOCK_EX
 	if shared {
@@ -34,10 +34,10 @@ func lockDir(dir string, shared bool) (*dirLock, error) {
 			continue
 		case syscall.EWOULDBLOCK:
 			f.Close()
-			return nil, &ballast.LockedError{Path: dir, Err: err}
+			return nil, &ballast.LockedError{Path: in.dir, Err: err}
 		}
 		f.Close()
-		return nil, fmt.Errorf("badgerstore: lock %s: %w", dir, err)
+		return nil, fmt.Errorf("badgerstore: lock %s: %w", in.dir, err)
 	}
 }
 

@@ -30,8 +30,9 @@ var errGCStopped = errors.New("badgerstore: the value log's garbage collection w
 
 // logAdapter is badger's logger. It also is the only place where some of badger's failures can be seen.
 type logAdapter struct {
-	out   *slog.Logger // nil for silence
-	latch *engine.Latch
+	out    *slog.Logger // nil for silence
+	latch  *engine.Latch
+	folder *folder
 
 	// beforeRewrite and beforeRemoval are called by the garbage collection's goroutine, before it looks
 	// at a file and before it removes it. They are set before that runs.
@@ -64,10 +65,10 @@ func (l *logAdapter) flushing() error {
 func (l *logAdapter) Errorf(format string, args ...any) {
 	switch format {
 	case formatSyncFailed:
-		l.latch.Fail(fmt.Errorf("badgerstore: sync of the value log: %w", firstError(args)))
+		l.latch.Fail(fmt.Errorf("badgerstore: sync of the value log: %w", l.folder.named(firstError(args))))
 	case formatFlushFailed:
 		l.flushFailures.Add(1)
-		l.lastFailure.Store(&flushFailure{time.Now(), firstError(args)})
+		l.lastFailure.Store(&flushFailure{time.Now(), l.folder.named(firstError(args))})
 	}
 	l.print(slog.LevelError, format, args)
 }
@@ -97,7 +98,7 @@ func (l *logAdapter) print(level slog.Level, format string, args []any) {
 	if l.out == nil || !l.out.Enabled(ctx, level) {
 		return
 	}
-	text := strings.TrimSpace(fmt.Sprintf(format, args...))
+	text := l.folder.text(strings.TrimSpace(fmt.Sprintf(format, args...)))
 	l.out.Log(ctx, level, text, "component", "badger")
 }
 

@@ -26,7 +26,7 @@ func (s *Store) figures() (st metrics.Stats) {
 	}
 	stalls, stalled := s.watch.Now()
 	st.Stalls, st.StalledSeconds = stalls, stalled.Seconds()
-	st.Segments, st.DiskBytes = s.meter.Disk(stalled, func() (int, int64) { return filesIn(s.dir) })
+	st.Segments, st.DiskBytes = s.meter.Disk(stalled, func() (int, int64) { return filesIn(s.by) })
 	st.LiveBytes = st.DiskBytes
 	if s.latch.Err() != nil {
 		st.Failed = 1

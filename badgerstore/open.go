@@ -43,37 +43,52 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
-	s := newStore(dir, o)
-	if s.bopt, err = o.badgerOptions(dir, s.log); err != nil {
+	s, err := newStore(dir, o)
+	if err != nil {
 		return nil, err
 	}
 	made, err := prepareDir(dir, o.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	if s.lock, err = lockDir(dir, o.ReadOnly); err != nil {
+	f, err := hold(dir)
+	if err != nil {
+		return nil, fmt.Errorf("badgerstore: open %s: %w", dir, err)
+	}
+	if err := s.openIn(f, made); err != nil {
 		return nil, err
-	}
-	if err := s.open(made); err != nil {
-		return nil, errors.Join(err, s.lock.unlock())
-	}
-	s.observe()
-	if !o.ReadOnly {
-		s.startGC()
 	}
 	return s, nil
 }
 
 // newStore returns a store that is not open yet.
-func newStore(dir string, o Options) *Store {
-	s := &Store{dir: dir, opts: o}
-	s.log = &logAdapter{out: o.Logger, latch: &s.latch}
-	return s
+func newStore(dir string, o Options) (s *Store, err error) {
+	s = &Store{opts: o}
+	s.log = &logAdapter{out: o.Logger, latch: &s.latch, folder: &s.folder}
+	s.bopt, err = o.badgerOptions(dir, s.log)
+	return s, err
+}
+
+// openIn opens the store in a folder, which it takes over. made are the folders in which one was made for it.
+func (s *Store) openIn(f folder, made []string) (err error) {
+	s.folder = f
+	s.bopt.Dir, s.bopt.ValueDir = f.by, f.by
+	if s.lock, err = lockDir(&s.folder, s.opts.ReadOnly); err != nil {
+		return errors.Join(err, s.letGo())
+	}
+	if err := s.open(made); err != nil {
+		return errors.Join(s.named(err), s.lock.unlock(), s.letGo())
+	}
+	s.observe()
+	if !s.opts.ReadOnly {
+		s.startGC()
+	}
+	return nil
 }
 
 // open does what Open does under the lock.
 func (s *Store) open(made []string) error {
-	memTable, err := preflight(s.dir, &s.bopt)
+	memTable, err := preflight(s.by, &s.bopt)
 	if err != nil {
 		return err
 	}
@@ -126,7 +141,7 @@ func (s *Store) openBadger() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	db, err := badger.OpenManaged(s.bopt)
 	if err != nil {
-		return openError(s.dir, err)
+		return openError(s.dir, s.named(err))
 	}
 	s.db = db
 	return nil
@@ -144,7 +159,7 @@ func (s *Store) load(made []string) (err error) {
 	}
 	if !s.opts.ReadOnly {
 		// Badger has made files, and the names of the folders may be new as well.
-		for _, dir := range append(made, filepath.Dir(s.dir), s.dir) {
+		for _, dir := range append(made, filepath.Dir(s.dir), s.by) {
 			if err := engine.SyncDir(dir); err != nil {
 				return fmt.Errorf("badgerstore: sync of %s: %w", dir, err)
 			}

@@ -24,7 +24,7 @@ var (
 
 // Store is an open badger directory. See [ballast.Store] for what its methods promise.
 type Store struct {
-	dir   string
+	folder
 	opts  Options // defaulted
 	bopt  badger.Options
 	db    *badger.DB
@@ -56,6 +56,7 @@ type Store struct {
 	gcDone chan struct{}
 
 	panicked atomic.Bool // inside badger, which may have left a lock of its own locked
+	stuck    bool        // badger did not come to its end
 
 	// step, when not nil, is called before each step of a call that writes more than one transaction.
 	// Tests stop there.
@@ -335,7 +336,7 @@ func (s *Store) recovered(index uint64, err *error) {
 }
 
 func (s *Store) corrupt(index uint64, cause error) error {
-	return &ballast.CorruptionError{Path: s.dir, Offset: -1, Index: index, Err: cause}
+	return &ballast.CorruptionError{Path: s.dir, Offset: -1, Index: index, Err: s.named(cause)}
 }
 
 // Close collects the value log's garbage, writes what is in memory to tables and releases the
@@ -354,13 +355,15 @@ func (s *Store) Close() error {
 	s.meter.Detach()
 	err := s.closeBadger()
 	if err == nil && !s.opts.ReadOnly {
-		err = engine.SyncDir(s.dir)
+		err = engine.SyncDir(s.by)
 	}
-	if uerr := s.lock.unlock(); err == nil {
-		err = uerr
+	for _, end := range []func() error{s.lock.unlock, s.letGo} {
+		if e := end(); err == nil {
+			err = e
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("badgerstore: close %s: %w", s.dir, err)
+		return fmt.Errorf("badgerstore: close %s: %w", s.dir, s.named(err))
 	}
 	return nil
 }
@@ -371,8 +374,12 @@ const (
 	closePanicked = 5 * time.Second // for a badger that panicked, which may wait for ever
 )
 
-// closeBadger closes badger, unless badger would wait for ever.
+// closeBadger closes badger, unless badger would wait for ever, or would make its tables in the folder of another store.
 func (s *Store) closeBadger() error {
+	if err := s.held.Check(); err != nil && s.by == s.dir {
+		s.stuck = true
+		return fmt.Errorf("badger is not closed, because it would write where another folder is now; what was acknowledged is in its own log: %w", engine.Displaced(err))
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()
 	ticker := time.NewTicker(closePoll)
@@ -384,9 +391,11 @@ func (s *Store) closeBadger() error {
 			return err
 		case now := <-ticker.C:
 			if s.log.flushFailures.Load() >= failures+closeFailures {
+				s.stuck = true
 				return errors.New("badger cannot write its memory to a table, see its log; what was acknowledged is in its own log, and is there when the directory is opened again, after this process has ended")
 			}
 			if s.panicked.Load() && now.Sub(start) > closePanicked {
+				s.stuck = true
 				return errors.New("badger panicked earlier and does not stop; end this process before the directory is opened again")
 			}
 		}

@@ -128,13 +128,13 @@ func checkNewest(dir string, entries []fs.DirEntry) error {
 
 // checkValueLogs checks all files. Nothing may be written meanwhile.
 func (s *Store) checkValueLogs(ctx context.Context) error {
-	entries, err := os.ReadDir(s.dir)
+	entries, err := os.ReadDir(s.by)
 	for _, e := range entries {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		if filepath.Ext(e.Name()) == vlogSuffix {
-			err = checkValueLog(filepath.Join(s.dir, e.Name()))
+			err = checkValueLog(s.file(e.Name()))
 		}
 	}
 	return err

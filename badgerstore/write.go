@@ -81,6 +81,9 @@ func (s *Store) writable() error {
 	if err := s.latch.Err(); err != nil {
 		return err
 	}
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	return s.log.flushing()
 }
 
@@ -174,14 +177,14 @@ func (s *Store) commit(fill func(txn *badger.Txn, version uint64) error) (err er
 	}
 	began := s.meter.Start()
 	if err := txn.CommitAt(version, nil); err != nil {
-		return s.latch.Fail(fmt.Errorf("badgerstore: write to %s: %w", s.dir, err))
+		return s.latch.Fail(fmt.Errorf("badgerstore: write to %s: %w", s.dir, s.named(err)))
 	}
 	if err := s.latch.Err(); err != nil { // badger only logs that the value log's sync failed
 		return err
 	}
 	if !s.opts.NoSync {
-		if err := s.dirMark.sync(s.dir); err != nil {
-			return s.latch.Fail(fmt.Errorf("badgerstore: sync of %s: %w", s.dir, err))
+		if err := s.dirMark.sync(s.by); err != nil {
+			return s.latch.Fail(fmt.Errorf("badgerstore: sync of %s: %w", s.dir, s.named(err)))
 		}
 	}
 	s.meter.Synced(began)
@@ -231,9 +234,9 @@ func (s *Store) checkSpace(n, reserve int64) error {
 	if s.opts.ReserveBytes < 0 {
 		return nil
 	}
-	free, err := engine.FreeBytes(s.dir)
+	free, err := engine.FreeBytes(s.by)
 	if err != nil {
-		return fmt.Errorf("badgerstore: free space of %s: %w", s.dir, err)
+		return fmt.Errorf("badgerstore: free space of %s: %w", s.dir, s.named(err))
 	}
 	if need := n + reserve; free < need {
 		return fmt.Errorf("badgerstore: %s has %d bytes free, this write needs %d with the reserve: %w",

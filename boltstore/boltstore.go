@@ -130,11 +130,12 @@ const maxMaxEntryBytes = 1 << 30
 
 // Store is a [ballast.Store] in a bbolt file.
 type Store struct {
-	path     string
+	path     string // absolute and without links, but with ReadOnly
 	opts     Options
 	db       *bbolt.DB
 	file     *os.File                 // bbolt's own, to let go of the lock when bbolt cannot
 	opened   os.FileInfo              // which file that is
+	own      bool                     // that it is the one of that name
 	damaged  *ballast.CorruptionError // what was seen when it was opened, and kept nobody from opening it; nil for nothing
 	gate     engine.Gate
 	staged   engine.CommitStage

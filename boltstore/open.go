@@ -26,6 +26,13 @@ func (s *Store) checkPath() error {
 	if err := engine.CheckFinished(s.path); err != nil {
 		return err
 	}
+	if !s.opts.ReadOnly { // a chdir, or a link that is switched, changes nothing
+		path, err := filepath.Abs(s.path)
+		if err != nil {
+			return fmt.Errorf("boltstore: %w", err)
+		}
+		s.path = engine.Place(path)
+	}
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !s.opts.ReadOnly:
@@ -52,7 +59,8 @@ func (s *Store) openNamed() error {
 	for tries := 1; ; tries++ {
 		err := s.openBolt()
 		named, e := os.Stat(s.path)
-		if e != nil || s.opened == nil || os.SameFile(named, s.opened) || tries == nameTries {
+		s.own = e == nil && s.opened != nil && os.SameFile(named, s.opened)
+		if e != nil || s.opened == nil || s.own || tries == nameTries {
 			return err
 		}
 		if err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/logcodec"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 var (
@@ -151,7 +152,22 @@ func (s *Store) writable() error {
 	if s.opts.ReadOnly {
 		return ballast.ErrReadOnly
 	}
-	return s.failed.Err()
+	if err := s.failed.Err(); err != nil {
+		return err
+	}
+	return s.inPlace()
+}
+
+// inPlace returns an error when the name that the file was opened by leads to another file now, or to none. Then the store takes no more writes. It is
+// asked before each write: a look takes about a microsecond.
+func (s *Store) inPlace() error {
+	if !s.own {
+		return nil
+	}
+	if err := vfs.CheckName(s.path, s.file); err != nil {
+		return s.failed.Fail(engine.Displaced(err))
+	}
+	return nil
 }
 
 // reserve makes room for the whole batch in s.buf, so that it does not move while bbolt refers to it.
@@ -476,12 +492,13 @@ func (s *Store) Close() error {
 // writeFreelist leaves a file that opens without a scan, also in raft-boltdb v1. Without space for it the next
 // opening scans, and nothing is lost.
 func (s *Store) writeFreelist() error {
-	if !s.written || s.failed.Err() != nil || s.opts.Bolt != nil {
+	failed := s.failed.Err()
+	if !s.written || failed != nil && !errors.Is(failed, ballast.ErrDisplaced) || s.opts.Bolt != nil {
 		return nil
 	}
 	s.db.NoFreelistSync = false
 	err := s.update(func(*bbolt.Tx) error { return nil })
-	if err != nil && s.failed.Err() == nil {
+	if err != nil && (failed != nil || s.failed.Err() == nil) {
 		return nil
 	}
 	return err

@@ -7,7 +7,7 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// FS is a file system whose power can be cut: MkdirAll, List, Create, Open, OpenRead, Rename, Remove, SyncDir, DiskUsage and Lock. What is
+// FS is a file system whose power can be cut: MkdirAll, List, Create, Open, OpenRead, Rename, Remove, SyncDir, DiskUsage, Hold and Lock. What is
 // not durable may be lost, in any order and, within a file, by sectors of 512 bytes. Durable is
 //
 //   - a folder, when MkdirAll has returned;
@@ -20,6 +20,9 @@ import (
 // until its Sync; otherwise a sync of content that was forgotten is not noticed. The interface itself, with the errors of each call, is in
 // the source of internal/vfs.
 type FS = vfs.FS
+
+// Dir is a folder of an [FS] that FS.Hold has opened.
+type Dir = vfs.Dir
 
 // File is an open file of an [FS]: ReadAt, WriteBlocks, Allocate, Prefetch, Truncate, Sync, Size and Close.
 type File = vfs.File

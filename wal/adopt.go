@@ -124,7 +124,7 @@ func (m *mover) halt() {
 	files := m.files
 	m.files, m.next = nil, adoption{}
 	m.mu.Unlock()
-	if m.j.failed.Err() == nil {
+	if m.j.intact() {
 		m.finish(files)
 	}
 }

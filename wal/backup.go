@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -52,24 +53,45 @@ const backupTries = 20
 //
 // Errors are those of [OpenReadOnly]; a [*ballast.CorruptionError] names the damage in dir.
 func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupInfo, error) {
-	b := &backup{ctx: ctx, fs: vfs.OS, dir: dir, dst: dst, progress: func(BackupProgress) {}, done: make(map[uint64]*segment)}
+	fsys := vfs.OS
+	b := &backup{ctx: ctx, progress: func(BackupProgress) {}, done: make(map[uint64]*segment)}
 	if opts != nil && opts.fs != nil {
-		b.fs = opts.fs
+		fsys = opts.fs
 	}
 	if opts != nil && opts.Progress != nil {
 		b.progress = opts.Progress
 	}
-	if err := b.fs.MkdirAll(dst); err != nil {
+	if err := fsys.MkdirAll(dst); err != nil {
 		return BackupInfo{}, noSpace(fmt.Errorf("wal: %w", err))
 	}
-	if names, err := b.fs.List(dst); err != nil || len(names) > 0 {
+	out, err := fsys.Hold(dst)
+	if err != nil {
+		return BackupInfo{}, fmt.Errorf("wal: opening %s: %w", dst, err)
+	}
+	defer out.Close() // all that was written is synced
+	if names, err := out.List(out.Path); err != nil || len(names) > 0 {
 		return BackupInfo{}, errors.Join(err, fmt.Errorf("wal: %w: %s is not empty; give a directory that is", ballast.ErrNotEmpty, dst))
 	}
+	in, err := holdDir(fsys, dir, true)
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	defer in.Close() // it was only read from
+	b.in, b.dir, b.out, b.dst = in, in.Name, out, out.Name
 	b.buf = vfs.AlignedBytes(backupBytes)
+	info, err := b.run()
+	if err == nil {
+		err = engine.Displaced(out.Check())
+	}
+	return info, err
+}
+
+// run copies the log, again and again where it goes on meanwhile.
+func (b *backup) run() (BackupInfo, error) {
 	for tries, same, last := 1, 1, ""; ; tries++ {
 		info, err := b.try()
 		again := errors.Is(err, ballast.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errEmpty)
-		if !again || tries == backupTries || ctx.Err() != nil {
+		if !again || tries == backupTries || b.ctx.Err() != nil {
 			return info, err
 		}
 		if same++; err.Error() != last {
@@ -84,7 +106,7 @@ func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupIn
 // backup is one copy in the making.
 type backup struct {
 	ctx      context.Context
-	fs       vfs.FS
+	in, out  vfs.FS // of dir and of dst
 	dir, dst string
 	progress func(BackupProgress)
 	buf      []byte
@@ -98,7 +120,7 @@ const backupBytes = 1 << 20
 
 // try copies what the log is now.
 func (b *backup) try() (info BackupInfo, err error) {
-	rec, err := recoverLog(b.fs, b.dir, false)
+	rec, err := recoverLog(b.in, b.dir, false)
 	if errors.Is(err, errEmpty) {
 		return info, fmt.Errorf("wal: there is no log in %s: %w: %w", b.dir, errEmpty, fs.ErrNotExist)
 	}
@@ -129,7 +151,7 @@ func (b *backup) try() (info BackupInfo, err error) {
 	if err := b.segment(rec.tail, rec.file, m, marker{}); err != nil {
 		return info, err
 	}
-	if err := b.fs.SyncDir(b.dst); err != nil {
+	if err := b.out.SyncDir(b.dst); err != nil {
 		return info, fmt.Errorf("wal: %w", err)
 	}
 	return b.check(rec)
@@ -137,7 +159,7 @@ func (b *backup) try() (info BackupInfo, err error) {
 
 // forget removes from dst what is no part of the log any more, and the tail of a try before.
 func (b *backup) forget(rec *recovery) error {
-	names, err := b.fs.List(b.dst)
+	names, err := b.out.List(b.dst)
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
@@ -149,7 +171,7 @@ func (b *backup) forget(rec *recovery) error {
 			continue
 		}
 		delete(b.done, number)
-		if err := b.fs.Remove(filepath.Join(b.dst, name)); err != nil {
+		if err := b.out.Remove(filepath.Join(b.dst, name)); err != nil {
 			return fmt.Errorf("wal: %w", err)
 		}
 	}
@@ -161,7 +183,7 @@ func (b *backup) older(seg *segment) error {
 	if seg.bad != nil {
 		return seg.bad
 	}
-	found, f, m, err := openSegment(b.fs, b.dir, seg.number, false)
+	found, f, m, err := openSegment(b.in, b.dir, seg.number, false)
 	if err != nil {
 		return err
 	}
@@ -181,7 +203,7 @@ func (b *backup) older(seg *segment) error {
 
 // segment copies the frames of a segment, the index that a marker names, and at last the header, with a marker.
 func (b *backup) segment(seg *segment, f vfs.File, m, index marker) (err error) {
-	out, err := b.fs.Create(segmentPath(b.dst, seg.number))
+	out, err := b.out.Create(segmentPath(b.dst, seg.number))
 	if err != nil {
 		return noSpace(fmt.Errorf("wal: %w", err))
 	}
@@ -233,7 +255,7 @@ func (b *backup) copy(seg *segment, f, out vfs.File, from, to int64) error {
 // check opens the copy and reads every entry. A segment of which one is damaged was used again while it was copied, or is damaged in
 // the log.
 func (b *backup) check(rec *recovery) (info BackupInfo, err error) {
-	gs, err := OpenGroupsReadOnly(b.dst, &Options{fs: b.fs})
+	gs, err := OpenGroupsReadOnly(b.dst, &Options{fs: b.out})
 	if err != nil {
 		return info, b.inSource(err)
 	}

@@ -21,22 +21,26 @@ func Compact(dir string, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	names, err := o.fs.List(dir)
+	held, err := o.fs.Hold(dir)
+	if err != nil {
+		return fmt.Errorf("wal: opening %s: %w", dir, err)
+	}
+	defer held.Close() // the log says what fails
+	names, err := held.List(held.Path)
 	if err != nil {
 		return fmt.Errorf("wal: listing %s: %w", dir, err)
 	}
 	if !slices.ContainsFunc(names, isSegment) {
 		return fmt.Errorf("wal: there is no log in %s: %w", dir, fs.ErrNotExist)
 	}
-	o.still = true
-	j, err := openJournal(dir, o, false)
+	o.still, o.fs = true, held
+	j, err := openJournal(held.Path, o, false)
 	if err != nil {
 		return err
 	}
 	err = j.compact()
-	j.handles.closeAll()
-	if e := j.lock.Close(); err == nil && e != nil {
-		err = fmt.Errorf("wal: letting go of the lock: %w", e)
+	if e := j.letGo(); err == nil {
+		err = e
 	}
 	return err
 }

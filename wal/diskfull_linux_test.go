@@ -40,6 +40,14 @@ func (u underFS) SyncDir(dir string) error                   { return u.FS.SyncD
 func (u underFS) DiskUsage(path string) (int64, error)       { return u.FS.DiskUsage(u.at(path)) }
 func (u underFS) Lock(path string) (lock io.Closer, e error) { return u.FS.Lock(u.at(path)) }
 
+func (u underFS) Hold(dir string) (*vfs.Dir, error) {
+	d, err := holdThrough(u, u.FS, u.at(dir))
+	if err == nil {
+		d.Path, d.Name = dir, dir
+	}
+	return d, err
+}
+
 // disk is a small ext4 of its own.
 type disk struct {
 	t       testing.TB

@@ -491,6 +491,7 @@ func (c *countingFS) count(f vfs.File, err error) (vfs.File, error) {
 	return &countingFile{f, c}, nil
 }
 
+func (c *countingFS) Hold(dir string) (*vfs.Dir, error)      { return holdThrough(c, c.FS, dir) }
 func (c *countingFS) Create(path string) (vfs.File, error)   { return c.count(c.FS.Create(path)) }
 func (c *countingFS) Open(path string) (vfs.File, error)     { return c.count(c.FS.Open(path)) }
 func (c *countingFS) OpenRead(path string) (vfs.File, error) { return c.count(c.FS.OpenRead(path)) }

@@ -20,6 +20,8 @@ type forgetfulFS struct {
 	full   bool // no file can be made
 }
 
+func (f *forgetfulFS) Hold(dir string) (*vfs.Dir, error) { return holdThrough(f, f.FS, dir) }
+
 func (f *forgetfulFS) SyncDir(dir string) error {
 	if f.fail != nil {
 		f.forgot = true

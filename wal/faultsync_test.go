@@ -42,6 +42,8 @@ func newDoubtFS(fsys vfs.FS, below *vfs.Mem) *doubtFS {
 	return &doubtFS{FS: fsys, below: below, files: make(map[string]*doubtFile)}
 }
 
+func (d *doubtFS) Hold(dir string) (*vfs.Dir, error) { return holdThrough(d, d.FS, dir) }
+
 func (d *doubtFS) file(path string) *doubtFile {
 	f := d.files[path]
 	if f == nil {
@@ -401,7 +403,7 @@ func TestNewLogWithoutSpace(t *testing.T) {
 			}
 			fired = fmt.Sprintf("%v of %s", op, path)
 			switch op {
-			case vfs.OpList, vfs.OpOpen, vfs.OpOpenRead, vfs.OpRead, vfs.OpSize:
+			case vfs.OpList, vfs.OpHold, vfs.OpOpen, vfs.OpOpenRead, vfs.OpRead, vfs.OpSize:
 				return nil // never for want of space
 			}
 			return syscall.ENOSPC

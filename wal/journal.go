@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -17,9 +16,10 @@ import (
 
 // journal is one log on the disk, with the state that its records make.
 type journal struct {
-	dir      string
+	dir      string // as the paths of files begin: absolute and without links where the log is written, otherwise as it was given
 	opts     Options
-	fs       vfs.FS
+	held     *vfs.Dir // dir, whatever becomes of its name
+	fs       vfs.FS   // that of held
 	lock     io.Closer
 	readOnly bool
 	mended   bool // what was found in a damaged directory: reading it anew would find less
@@ -51,63 +51,132 @@ type journal struct {
 const lockName = "LOCK"
 
 // openJournal opens or creates the log in dir.
-func openJournal(dir string, opts Options, readOnly bool) (j *journal, err error) {
+func openJournal(dir string, opts Options, readOnly bool) (*journal, error) {
 	if err := engine.CheckFinished(dir); err != nil {
 		return nil, err
 	}
-	j = &journal{dir: dir, opts: opts, fs: opts.fs, readOnly: readOnly}
-	j.handles.fs, j.handles.limit = opts.fs, opts.MaxOpenFiles
-	j.cache.limit = int(opts.CacheBytes / cacheBlockBytes)
-	j.writer.j = j
+	held, err := holdDir(opts.fs, dir, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	j := newJournal(held, held, opts, readOnly)
 	if readOnly {
-		return j, j.refresh()
+		err = j.refresh()
+	} else {
+		err = j.lockAndBegin()
 	}
-	if j.writer.compressor, err = newCompressor(opts.Compression); err != nil {
-		return nil, err
-	}
-	if err := j.makeDir(); err != nil {
-		return nil, err
-	}
-	if j.lock, err = j.fs.Lock(filepath.Join(dir, lockName)); err != nil {
-		if errors.Is(err, vfs.ErrLocked) {
-			return nil, &ballast.LockedError{Path: dir, Err: err}
-		}
-		return nil, noSpace(fmt.Errorf("wal: %w", err))
-	}
-	if err := j.begin(); err != nil {
+	if err != nil {
 		j.keeper.drop()
-		j.handles.closeAll()
-		return nil, errors.Join(noSpace(err), j.lock.Close())
+		return nil, errors.Join(err, j.letGo())
 	}
-	if !opts.still {
+	if !readOnly && !opts.still {
 		j.keeper.start(j)
 		j.reclaimer.start(j)
 	}
 	return j, nil
 }
 
-// makeDir sees to a folder with a durable name. One that holds a log has that.
-func (j *journal) makeDir() error {
-	names, err := j.fs.List(j.dir)
-	if err := foreign(j.dir, names); err != nil {
+// newJournal returns one without state. It takes held over, whose folder it reaches through fsys.
+func newJournal(held *vfs.Dir, fsys vfs.FS, opts Options, readOnly bool) *journal {
+	j := &journal{dir: held.Path, opts: opts, held: held, fs: fsys, readOnly: readOnly}
+	if readOnly { // by somebody who looks at it, and not for so long that the name gets another meaning
+		j.dir = held.Name
+	}
+	j.handles.fs, j.handles.limit = fsys, opts.MaxOpenFiles
+	j.cache.limit = int(opts.CacheBytes / cacheBlockBytes)
+	j.writer.j = j
+	return j
+}
+
+func (j *journal) lockAndBegin() (err error) {
+	if j.writer.compressor, err = newCompressor(j.opts.Compression); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(names, isSegment) {
-		return nil
+	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, lockName)); err != nil {
+		if errors.Is(err, vfs.ErrLocked) {
+			return &ballast.LockedError{Path: j.dir, Err: err}
+		}
+		return noSpace(fmt.Errorf("wal: %w", err))
 	}
-	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		if _, e := j.fs.DiskUsage(j.dir); e == nil {
-			return fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, j.dir)
+	return noSpace(j.begin())
+}
+
+// letGo closes what is open of the log.
+func (j *journal) letGo() (err error) {
+	j.handles.closeAll()
+	if j.lock != nil {
+		err = j.lock.Close()
+	}
+	if e := j.held.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("wal: letting go of the lock: %w", err)
+	}
+	return nil
+}
+
+// holdDir holds the folder of a log. For writing it is made where it is missing, and gets a durable name: one that holds a log has that.
+func holdDir(fsys vfs.FS, dir string, readOnly bool) (*vfs.Dir, error) {
+	held, err := fsys.Hold(dir)
+	if readOnly && err != nil {
+		return nil, fmt.Errorf("wal: opening %s: %w", dir, err)
+	}
+	if errors.Is(err, vfs.ErrNotDir) {
+		return nil, fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, dir)
+	}
+	if readOnly {
+		return held, nil
+	}
+	var names []string
+	if err == nil {
+		names, err = held.List(held.Path)
+		if e := foreign(dir, names); err == nil && e != nil {
+			return nil, errors.Join(e, held.Close())
 		}
 	}
-	place := j.fs.Place(j.dir)
-	if _, err := j.fs.List(place + engine.UnplacedSuffix); err == nil {
+	if err == nil && slices.ContainsFunc(names, isSegment) {
+		return held, nil
+	}
+	if held != nil {
+		_ = held.Close() // nothing was written
+	}
+	if err := makeDir(fsys, dir); err != nil {
+		return nil, err
+	}
+	if held, err = fsys.Hold(dir); err != nil {
+		return nil, fmt.Errorf("wal: opening %s: %w", dir, err)
+	}
+	return held, nil
+}
+
+// makeDir sees to a folder with a durable name.
+func makeDir(fsys vfs.FS, dir string) error {
+	place := fsys.Place(dir)
+	if _, err := fsys.List(place + engine.UnplacedSuffix); err == nil {
 		return engine.UnplacedError(place)
 	}
-	if err := j.fs.MkdirAll(j.dir); err != nil {
+	if err := fsys.MkdirAll(dir); err != nil {
 		return noSpace(fmt.Errorf("wal: %w", err))
 	}
 	return nil
+}
+
+// inPlace returns an error when the name that the log was opened by leads to another folder now, or to none. Then it takes no more writes.
+func (j *journal) inPlace() error {
+	err := j.held.Check()
+	if err == nil {
+		return nil
+	}
+	err = j.failed.Fail(engine.Displaced(err))
+	j.opts.Logger.Error("wal: the log takes no more writes", "dir", j.dir, "err", err)
+	return err
+}
+
+// intact reports whether it is known what is on the disk: no write has failed, though there may be no more of them.
+func (j *journal) intact() bool {
+	err := j.failed.Err()
+	return err == nil || errors.Is(err, ballast.ErrDisplaced)
 }
 
 // begin brings the directory into a state in which the log can be written.
@@ -324,8 +393,11 @@ func (j *journal) close() error {
 		j.reclaimer.halt()
 		j.watch.Begin()
 		j.keeper.halt()
-		if j.failed.Err() == nil {
+		if j.intact() {
 			err = j.writer.conclude()
+		}
+		if e := j.held.Check(); e != nil {
+			j.opts.Logger.Warn("wal: the log that is closed is not at its name any more", "dir", j.dir, "err", engine.Displaced(e))
 		}
 		j.watch.End(errors.Join(err, j.failed.Err()))
 		j.watch.Stop()
@@ -334,11 +406,8 @@ func (j *journal) close() error {
 	j.mu.Lock()
 	j.closed = true
 	j.mu.Unlock()
-	j.handles.closeAll()
-	if j.lock != nil {
-		if e := j.lock.Close(); err == nil && e != nil {
-			err = fmt.Errorf("wal: letting go of the lock: %w", e)
-		}
+	if e := j.letGo(); err == nil {
+		err = e
 	}
 	return err
 }

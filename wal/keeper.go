@@ -176,7 +176,7 @@ func (k *keeper) halt() {
 	if k.running {
 		<-k.done
 	}
-	for k.j.failed.Err() == nil {
+	for k.j.intact() {
 		if done, err := k.clean(); !done || err != nil {
 			break
 		}
@@ -328,6 +328,9 @@ const warnEvery = time.Minute
 func (k *keeper) report(err error) {
 	if errors.Is(err, ballast.ErrNoSpace) {
 		k.tight.Store(true)
+	}
+	if _, ok := errors.AsType[*vfs.DisplacedError](err); ok { // where there are no handles of folders
+		_ = k.j.inPlace()
 	}
 	if err != nil && time.Since(k.warned) > warnEvery {
 		k.warned = time.Now()

@@ -109,7 +109,7 @@ func TestForgedLink(t *testing.T) {
 	l.j.gate.Close()
 	l.j.closed = true
 	l.j.handles.closeAll()
-	must(t, l.j.lock.Close())
+	must(t, errors.Join(l.j.lock.Close(), l.j.held.Close()))
 	data := append([]byte{}, mem.ReadFile(tail.path)...)
 	h, _ := parseFrameHeader(data[framesOffset:], tail.seed, framesOffset, tail.size)
 	var forged []record

@@ -176,6 +176,7 @@ func (s *slowFS) wrap(f vfs.File, err error) (vfs.File, error) {
 	}
 	return &slowFile{f, s}, nil
 }
+func (s *slowFS) Hold(dir string) (*vfs.Dir, error)   { return holdThrough(s, s.FS, dir) }
 func (s *slowFS) Open(p string) (vfs.File, error)     { return s.wrap(s.FS.Open(p)) }
 func (s *slowFS) OpenRead(p string) (vfs.File, error) { return s.wrap(s.FS.OpenRead(p)) }
 func (s *slowFS) Create(p string) (vfs.File, error)   { return s.wrap(s.FS.Create(p)) }

@@ -21,6 +21,9 @@ func (w *writer) place(size int64, entries int) (rotated *segment, err error) {
 			return nil, nil
 		}
 	}
+	if err := w.j.inPlace(); err != nil {
+		return nil, err
+	}
 	w.j.reclaimer.mover.collect(&w.moved)
 	next, e := w.takeNext(size, entries)
 	if errors.Is(e, ballast.ErrNoSpace) && len(w.moved.runs) > 0 { // a vote may fit in what is there

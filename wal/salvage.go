@@ -9,6 +9,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // Salvaged is what can still be read of a log. Close it.
@@ -36,6 +37,8 @@ type Salvaged struct {
 
 	// Reached is the highest index of an entry that is seen to have been stored, also behind what is missing. There may have been more.
 	Reached uint64
+
+	held *vfs.Dir
 }
 
 // Missing reports whether calls are missing that may have been acknowledged. What they stored or deleted nobody knows.
@@ -47,7 +50,7 @@ func (s *Salvaged) Close() error {
 	if s.Later != nil {
 		err = errors.Join(err, s.Later.Close())
 	}
-	return err
+	return errors.Join(err, s.held.Close())
 }
 
 // Salvage reads what can still be read of the log in dir, whatever is damaged. It writes nothing, takes no lock, and must not
@@ -62,7 +65,19 @@ func Salvage(dir string, opts *Options) (*Salvaged, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &salvager{fs: &mendedFS{FS: o.fs, patches: make(map[string]*mending)}, dir: dir}
+	held, err := holdDir(o.fs, dir, true)
+	if err != nil {
+		return nil, err
+	}
+	out, err := salvage(held, o)
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
+	return out, nil
+}
+
+func salvage(held *vfs.Dir, o Options) (*Salvaged, error) {
+	s := &salvager{fs: &mendedFS{FS: held, patches: make(map[string]*mending)}, dir: held.Name}
 	defer s.closeFiles()
 	if err := s.openAll(); err != nil {
 		return nil, err
@@ -71,24 +86,24 @@ func Salvage(dir string, opts *Options) (*Salvaged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.onlyOneGroup(dir); err != nil {
+	if err := p.onlyOneGroup(held.Name); err != nil {
 		return nil, err
 	}
 	out := &Salvaged{
 		Stable: maps.Collect(p.group(0).stable.all()), StableUnsure: p.stableUnsure, Stale: sortedKeys(p.stale), Reached: p.reached,
-		Damage: append(s.relevant(p), p.damage...),
+		Damage: append(s.relevant(p), p.damage...), held: held,
 	}
 	if p.missing {
 		behind := s.pass(p.base, true)
 		if err := behind.run(); err != nil {
 			return nil, err
 		}
-		if err := behind.onlyOneGroup(dir); err != nil {
+		if err := behind.onlyOneGroup(held.Name); err != nil {
 			return nil, err
 		}
-		out.Later = s.store(behind, o)
+		out.Later = s.store(held.Again(), behind, o)
 	}
-	out.Log = s.store(p, o)
+	out.Log = s.store(held.Again(), p, o)
 	return out, nil
 }
 
@@ -106,11 +121,10 @@ func (s *salvager) relevant(p *pass) (out []*ballast.CorruptionError) {
 }
 
 // store makes a read-only store of what a pass has found.
-func (s *salvager) store(p *pass, o Options) *Store {
+func (s *salvager) store(held *vfs.Dir, p *pass, o Options) *Store {
 	o.fs = s.fs
-	j := &journal{dir: s.dir, opts: o, fs: s.fs, readOnly: true, mended: true}
-	j.handles.fs, j.handles.limit = o.fs, o.MaxOpenFiles
-	j.cache.limit = int(o.CacheBytes / cacheBlockBytes)
+	j := newJournal(held, s.fs, o, true)
+	j.mended = true
 	j.adopt(p.recovery)
 	return &Store{j: j, g: j.group(0)}
 }

@@ -16,6 +16,15 @@ const dataDir = "/raft"
 
 // memOptions are options for a log on fsys that does everything in the goroutine that writes, with the smallest segments
 // and the smallest cache.
+// holdThrough holds a folder of inner, whose calls go through outer, by name.
+func holdThrough(outer, inner vfs.FS, dir string) (*vfs.Dir, error) {
+	d, err := inner.Hold(dir)
+	if err == nil {
+		d.FS = outer
+	}
+	return d, err
+}
+
 func memOptions(fsys vfs.FS) *Options {
 	return &Options{SegmentBytes: minSegmentBytes, CacheBytes: minCacheBytes, fs: fsys, inline: true}
 }
@@ -204,7 +213,7 @@ func (l *testLog) abandon() {
 	l.j.gate.Close()
 	l.j.closed = true
 	l.j.handles.closeAll()
-	must(l.t, l.j.lock.Close())
+	must(l.t, errors.Join(l.j.lock.Close(), l.j.held.Close()))
 }
 
 // open opens the log again, on the file system where it was.

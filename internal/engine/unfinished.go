@@ -22,7 +22,7 @@ var (
 
 // Finishing lets this process open the unfinished store at a path, until done is called.
 func Finishing(path string) (done func()) {
-	path = filepath.Clean(path)
+	path = resolved(path)
 	count := func(n int) {
 		finishingMu.Lock()
 		defer finishingMu.Unlock()
@@ -32,6 +32,14 @@ func Finishing(path string) (done func()) {
 	}
 	count(1)
 	return func() { count(-1) }
+}
+
+// resolved is the place that a path means, whatever the folder of the process is: an engine knows itself by that.
+func resolved(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return Place(path)
 }
 
 // UnfinishedKey is a stable key of a raft group that shares a log with others, as long as a migration has not finished it: a group has no
@@ -60,7 +68,7 @@ func CheckFinished(path string) error {
 		return nil
 	}
 	finishingMu.Lock()
-	mine := finishing[path] > 0
+	mine := finishing[resolved(path)] > 0
 	finishingMu.Unlock()
 	if mine {
 		return nil

@@ -34,30 +34,35 @@ func (e *shortError) Unwrap() error { return e.err }
 // Faults is a file system whose calls fail where a rule says so. A Close that fails has closed the file all
 // the same, as that of the operating system does.
 type Faults struct {
-	fs   FS
+	fs FS
+	*faultRule
+}
+
+// faultRule is shared with the folders that are held.
+type faultRule struct {
 	mu   sync.Mutex
 	n    int
 	rule Rule
 }
 
 // NewFaults returns fs with faults, at first without any.
-func NewFaults(fs FS) *Faults { return &Faults{fs: fs} }
+func NewFaults(fs FS) *Faults { return &Faults{fs, new(faultRule)} }
 
 // SetRule replaces the rule; nil is none.
-func (f *Faults) SetRule(rule Rule) {
+func (f *faultRule) SetRule(rule Rule) {
 	f.mu.Lock()
 	f.rule = rule
 	f.mu.Unlock()
 }
 
 // Count returns how many calls there were.
-func (f *Faults) Count() int {
+func (f *faultRule) Count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.n
 }
 
-func (f *Faults) ask(op Op, path string) error {
+func (f *faultRule) ask(op Op, path string) error {
 	f.mu.Lock()
 	f.n++
 	n, rule := f.n, f.rule
@@ -163,6 +168,15 @@ func (f *Faults) Remove(path string) error {
 // SyncDir implements FS.
 func (f *Faults) SyncDir(dir string) error {
 	return f.do(OpSyncDir, dir, func() error { return f.fs.SyncDir(dir) })
+}
+
+// Hold implements FS. The calls of what it returns are counted and fail as all others; its own Check and Close have no faults.
+func (f *Faults) Hold(dir string) (*Dir, error) {
+	d, err := open(f, OpHold, dir, f.fs.Hold)
+	if err == nil {
+		d.FS = &Faults{d.FS, f.faultRule}
+	}
+	return d, err
 }
 
 // Lock implements FS. There are no faults in letting go of it.

@@ -31,6 +31,9 @@ func everything(fsys FS) map[Op]error {
 	if lock, err := fsys.Lock("LOCK"); opened(OpLock, err) {
 		closed(lock.Close())
 	}
+	if d, err := fsys.Hold("."); opened(OpHold, err) {
+		closed(d.Close())
+	}
 	if f, err := fsys.Open("f"); opened(OpOpen, err) {
 		_, errs[OpRead] = f.ReadAt(make([]byte, 1), 0)
 		errs[OpWrite] = f.WriteBlocks([][]byte{letters("b")}, 0)
@@ -154,16 +157,16 @@ func TestCount(t *testing.T) {
 		}
 	}
 	want := []string{
-		"1 mkdir d", "2 list .", "3 create g", "4 close g", "5 open for reading f", "6 close f", "7 lock LOCK", "8 open f",
-		"9 read f", "10 write f", "11 allocate f", "12 truncate f", "13 sync f", "14 size f", "15 close f", "16 rename f",
-		"17 remove h", "18 sync folder .",
+		"1 mkdir d", "2 list .", "3 create g", "4 close g", "5 open for reading f", "6 close f", "7 lock LOCK", "8 hold .",
+		"9 open f", "10 read f", "11 write f", "12 allocate f", "13 truncate f", "14 sync f", "15 size f", "16 close f",
+		"17 rename f", "18 remove h", "19 sync folder .",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	faults.SetRule(nil)
 	check(t, faults.SyncDir("."))
-	if n := faults.Count(); n != 19 {
+	if n := faults.Count(); n != 20 {
 		t.Errorf("Count = %d", n)
 	}
 }

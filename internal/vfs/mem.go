@@ -33,7 +33,7 @@ var ErrCrashed = errors.New("vfs: the power is cut")
 type Mem struct {
 	mu       sync.Mutex
 	dirs     map[string]*memDir
-	locks    map[string]*memLock
+	locks    map[*node]bool
 	hook     func(*Call) error
 	failed   error // what every call returns, nil while all is well
 	capacity int64 // in bytes; 0 is no limit
@@ -95,7 +95,7 @@ func (d *memDir) crash(rng *rand.Rand) map[string]*node {
 
 // NewMem returns an empty file system. The folders "/" and "." are there.
 func NewMem() *Mem {
-	m := &Mem{dirs: make(map[string]*memDir), locks: make(map[string]*memLock)}
+	m := &Mem{dirs: make(map[string]*memDir), locks: make(map[*node]bool)}
 	for _, dir := range []string{string(filepath.Separator), "."} {
 		m.dirs[dir] = &memDir{names: make(map[string]*node)}
 	}
@@ -404,35 +404,31 @@ func (m *Mem) Lock(path string) (io.Closer, error) {
 	if m.failed != nil {
 		return nil, wrap(OpLock, path, m.failed)
 	}
-	path = filepath.Clean(path)
-	if m.locks[path] != nil {
-		return nil, wrap(OpLock, path, ErrLocked)
+	n, err := m.lookup(path)
+	if err == fs.ErrNotExist {
+		n, err = m.create(path)
 	}
-	if _, err := m.lookup(path); err == fs.ErrNotExist {
-		_, err = m.create(path)
-		if err != nil {
-			return nil, wrap(OpLock, path, err)
-		}
-	} else if err != nil {
+	if err == nil && m.locks[n] {
+		err = ErrLocked
+	}
+	if err != nil {
 		return nil, wrap(OpLock, path, err)
 	}
-	l := &memLock{m: m, path: path}
-	m.locks[path] = l
-	return l, nil
+	m.locks[n] = true
+	return &memLock{m: m, node: n}, nil
 }
 
 type memLock struct {
 	m    *Mem
-	path string
+	node *node // nil when it was let go
 }
 
 // Close lets go of the lock, also when the power is cut: there is nobody who could hold it.
 func (l *memLock) Close() error {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
-	if l.m.locks[l.path] == l {
-		delete(l.m.locks, l.path)
-	}
+	delete(l.m.locks, l.node)
+	l.node = nil
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 	OpSync
 	OpSize
 	OpClose
+	OpHold
 )
 
 // The names are the ones that errors of package os have in their Op, where there is one.
@@ -40,6 +41,7 @@ var opNames = [...]string{
 	OpSync:     "sync",
 	OpSize:     "size",
 	OpClose:    "close",
+	OpHold:     "hold",
 }
 
 func (o Op) String() string { return opNames[o] }

@@ -74,20 +74,24 @@ func (s osFS) Open(path string) (File, error) { return s.open(path, os.O_RDWR) }
 func (s osFS) OpenRead(path string) (File, error) { return s.open(path, os.O_RDONLY) }
 
 func (s osFS) open(path string, flag int) (File, error) {
-	file, err := openFile(path, flag)
+	file, err := handle{}.openFile(path, flag)
 	if err != nil {
 		return nil, err
 	}
-	f := &osFile{file: file}
-	err = f.prepare(flag != os.O_RDONLY && !s.buffered)
-	if err == nil {
-		return f, nil
-	}
-	err = errors.Join(err, file.Close())
-	if flag&os.O_CREATE != 0 { // or Create could not be called again
+	f, err := s.prepared(file, handle{}, flag != os.O_RDONLY)
+	if err != nil && flag&os.O_CREATE != 0 { // or Create could not be called again
 		err = errors.Join(err, os.Remove(path))
 	}
-	return nil, err
+	return f, err
+}
+
+// prepared makes a File of one that was opened, in the folder that at stands for, and takes it over.
+func (s osFS) prepared(file *os.File, at handle, writable bool) (File, error) {
+	f := &osFile{file: file}
+	if err := f.prepare(at, writable && !s.buffered); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return f, nil
 }
 
 // maxLinks is how many links that lead to one another are followed.

@@ -36,29 +36,15 @@ type osFile struct {
 	datasync func(*os.File) error
 }
 
-// openFile is os.OpenFile without asking the kernel, in five calls, whether the runtime can wait for the file without a thread. For
-// one on a disk it cannot.
-func openFile(path string, flag int) (*os.File, error) {
-	for {
-		fd, err := unix.Open(path, flag|unix.O_CLOEXEC, fileMode)
-		if err == nil {
-			return os.NewFile(uintptr(fd), path), nil
-		}
-		if err != unix.EINTR {
-			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-		}
-	}
-}
-
 // prepare takes the steps that the platform needs after a file was opened.
-func (f *osFile) prepare(direct bool) error {
+func (f *osFile) prepare(at handle, direct bool) error {
 	// Without this a read of a few bytes brings in much more than was asked for. It is advice: whoever refuses
 	// it only reads more.
 	_ = unix.Fadvise(int(f.file.Fd()), 0, 0, unix.FADV_RANDOM)
 	if !direct {
 		return nil
 	}
-	file, err := openFile(f.file.Name(), os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC)
+	file, err := at.openFile(f.file.Name(), os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil
 	}

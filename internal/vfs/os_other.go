@@ -15,10 +15,8 @@ type osFile struct {
 	syncing sync.Mutex
 }
 
-func openFile(path string, flag int) (*os.File, error) { return os.OpenFile(path, flag, fileMode) }
-
 // prepare has nothing to do: there is one descriptor.
-func (f *osFile) prepare(bool) error { return nil }
+func (f *osFile) prepare(handle, bool) error { return nil }
 
 func (f *osFile) WriteBlocks(bufs [][]byte, off int64) error {
 	if err := checkBlocks(f.file.Name(), bufs, off); err != nil {

@@ -86,6 +86,7 @@ var conformance = []struct {
 	{"locking", testLock},
 	{"a closed file", testClosed},
 	{"many goroutines", testConcurrent},
+	{"a folder that is held", testHold},
 }
 
 func TestConformance(t *testing.T) {
@@ -103,6 +104,11 @@ func TestConformance(t *testing.T) {
 			return m, dir
 		}},
 		{"Faults", func(t *testing.T) (FS, string) { return NewFaults(NewMem()), "." }},
+		{"a held folder", func(t *testing.T) (FS, string) { return held(t, OS, t.TempDir()) }},
+		{"a held folder without O_DIRECT", func(t *testing.T) (FS, string) {
+			return held(t, osFS{buffered: true}, t.TempDir())
+		}},
+		{"a held folder of Mem", func(t *testing.T) (FS, string) { return held(t, NewFaults(NewMem()), ".") }},
 	}
 	for _, system := range systems {
 		t.Run(system.name, func(t *testing.T) {
