@@ -53,8 +53,8 @@ func newBackup(s streams) *cobra.Command {
 
 // backupJSON is what `ballast backup --json` prints.
 type backupJSON struct {
-	Store       string  `json:"store"`
-	Destination string  `json:"destination"`
+	Store       outside `json:"store"`
+	Destination outside `json:"destination"`
 	Entries     uint64  `json:"entries"`               // of all groups
 	FirstIndex  *uint64 `json:"first_index,omitempty"` // these three are nil where several groups share the log
 	LastIndex   *uint64 `json:"last_index,omitempty"`
@@ -113,7 +113,7 @@ func backUp(ctx context.Context, s streams, at place, destination string, asJSON
 		return err
 	}
 	out := backupJSON{
-		Store: at.String(), Destination: "wal:" + destination, Entries: info.Entries, Segments: info.Segments, Bytes: info.Bytes, OwnerKept: err == nil,
+		Store: at.exact(), Destination: outside("wal:" + destination), Entries: info.Entries, Segments: info.Segments, Bytes: info.Bytes, OwnerKept: err == nil,
 	}
 	if err := out.bounds(place{at.engine, site.Path}, info); err != nil {
 		return err
@@ -122,6 +122,7 @@ func backUp(ctx context.Context, s streams, at place, destination string, asJSON
 		return err
 	}
 	out.Seconds = time.Since(begun).Seconds()
+	s.done()
 	if asJSON {
 		return writeJSON(s.out, out)
 	}
@@ -168,10 +169,9 @@ func (b *backupJSON) write(w io.Writer) error {
 	case b.Entries > 0:
 		what = fmt.Sprintf("%s from %d to %d", countText(b.Entries, "entry", "entries"), *b.FirstIndex, *b.LastIndex)
 	}
-	text := fmt.Sprintf("%s: %s, %s in %s, each read again", b.Destination, what, sizeText(b.Bytes), countText(b.Segments, "segment", "segments"))
+	lines := []string{fmt.Sprintf("%s: %s, %s in %s, each read again", b.Destination, what, sizeText(b.Bytes), countText(b.Segments, "segment", "segments"))}
 	if !b.OwnerKept {
-		text += "\nnote: the copy does not belong to whom the store belongs to; only root can see to that"
+		lines = append(lines, "note: the copy does not belong to whom the store belongs to; only root can see to that")
 	}
-	_, err := fmt.Fprintln(w, text)
-	return err
+	return writeLines(w, lines...)
 }

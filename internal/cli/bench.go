@@ -131,59 +131,61 @@ func runBench(ctx context.Context, s streams, c bench.Config, asJSON bool) error
 // writeBench shows it to people.
 func writeBench(w io.Writer, r *bench.Report) error {
 	t := newTable(w)
-	fmt.Fprintf(t, "folder\t%s\nfile system\t%s on %s, %s free\nmeasured\t%.0f s, seed %d\n",
-		r.Dir, r.FileSystem, r.Device, sizeText(r.FreeBytes), r.Seconds, r.Seed)
+	t.row("folder", shown(r.Dir))
+	t.pair("file system", "%s on %s, %s free", shown(r.FileSystem), shown(r.Device), sizeText(r.FreeBytes))
+	t.pair("measured", "%.0f s, seed %d", r.Seconds, r.Seed)
 	writeWays(t, r.Ways)
 	for _, load := range r.Workloads {
 		writeWorkload(t, load)
 	}
-	if err := t.Flush(); err != nil {
+	if err := t.end(); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
+	lines := []string{""}
 	for _, a := range r.Advice {
 		mark := "ok  "
 		if a.Bad {
 			mark = "mind"
 		}
-		if _, err := fmt.Fprintf(w, "%s  %s\n", mark, a.Text); err != nil {
-			return err
-		}
+		lines = append(lines, mark+"  "+a.Text)
 	}
-	return nil
+	return writeLines(w, lines...)
 }
 
-func writeWays(t io.Writer, ways []bench.Way) {
-	fmt.Fprintln(t, "\nHOW BYTES BECOME DURABLE\tBYTES\tMEDIAN\tP99\tLONGEST")
+func writeWays(t table, ways []bench.Way) {
+	t.row()
+	t.row("HOW BYTES BECOME DURABLE", "BYTES", "MEDIAN", "P99", "LONGEST")
 	for _, way := range ways {
-		name, bytes, note := way.Extents+", "+way.Sync, sizeText(int64(way.Bytes)), ""
+		name, bytes := way.Extents+", "+way.Sync, sizeText(int64(way.Bytes))
 		if way.Failed != "" {
-			fmt.Fprintf(t, "%s\t%s\tfailed: %s\n", name, bytes, way.Failed)
+			t.row(name, bytes, "failed: "+way.Failed)
 			continue
 		}
+		cells := append([]string{name, bytes}, figuresText(way.Figures)...)
 		if way.Fastest {
-			note = "\tthe limit"
+			cells = append(cells, "the limit")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s%s\n", name, bytes, figuresText(way.Figures), note)
+		t.row(cells...)
 	}
 }
 
-func writeWorkload(t io.Writer, load bench.Workload) {
-	fmt.Fprintf(t, "\n%s\tSAMPLES\tMEDIAN\tP99\tLONGEST\tOF THE LIMIT\n", load.Title())
+func writeWorkload(t table, load bench.Workload) {
+	t.row()
+	t.row(load.Title(), "SAMPLES", "MEDIAN", "P99", "LONGEST", "OF THE LIMIT")
 	for _, x := range load.Results {
-		over := ""
 		if x.Failed != "" {
-			fmt.Fprintf(t, "%s\tfailed: %s\n", x.Engine, x.Failed)
+			t.row(x.Engine, "failed: "+x.Failed)
 			continue
 		}
+		cells := append([]string{x.Engine, demo.Thousands(x.Samples)}, figuresText(x.Figures)...)
 		if x.OverLimit > 0 {
-			over = fmt.Sprintf("\t%.2f", x.OverLimit)
+			cells = append(cells, fmt.Sprintf("%.2f", x.OverLimit))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s%s\n", x.Engine, demo.Thousands(x.Samples), figuresText(x.Figures), over)
+		t.row(cells...)
 	}
 }
 
 // figuresText has three columns of a table.
-func figuresText(f bench.Figures) string {
-	return bench.Micros(f.Median) + "\t" + bench.Micros(f.P99) + "\t" + bench.Micros(f.Max)
+func figuresText(f bench.Figures) []string {
+	return []string{bench.Micros(f.Median), bench.Micros(f.P99), bench.Micros(f.Max)}
 }

@@ -14,6 +14,15 @@
 //	 2  [ExitCorrupt]: something that was stored is damaged
 //	 3  [ExitDiffer]: what was compared differs
 //	64  [ExitUsage]: the command line was wrong, and nothing was done
+//	141 [ExitPipe]: nobody read the output any more
+//
+// A result that could not be written, as to a full disk, is a failure of every command: [ExitFailure], or the status that it has
+// otherwise, and a message. Where whoever read it has gone, as head does, nothing is said. That a message could not be written changes
+// nothing.
+//
+// What a store, a name of a file or an error holds may be anything, and is shown so that it does nothing to a terminal: quoted, or with
+// escapes as in a string of Go; in JSON with \u escapes, which mean the same. A text in JSON that is no UTF-8 is its bytes in
+// hexadecimal digits, behind 0x.
 //
 // Subcommands that look into a store never write to it, nor do those that copy it; those that change one say so, and need its lock. A wal they read without a lock, also while a peer writes it; bolt,
 // badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.
@@ -31,7 +40,9 @@
 //	entry.go     an entry as JSON and as text
 //	data.go      what the data of a command looks like
 //	msgpack.go   MessagePack as text
-//	text.go      sizes, ranges and tables for people
+//	streams.go   standard output and standard error
+//	shown.go     how a text from outside is shown
+//	text.go      sizes, ranges, tables and JSON
 //	info.go      ballast info; infogroups.go of several raft groups
 //	segments.go  ballast segments
 //	dump.go      ballast dump
@@ -88,6 +99,9 @@ const (
 	// ExitDiffer is the exit status when what was compared differs.
 	ExitDiffer = 3
 
+	// ExitPipe is the exit status when nobody read the output any more, as of a program that SIGPIPE has ended: nothing is said then.
+	ExitPipe = 141
+
 	// ExitUsage is the exit status when the command line was wrong, and nothing was done. It is EX_USAGE of sysexits.h.
 	ExitUsage = 64
 )
@@ -118,28 +132,49 @@ func interrupted(ctx context.Context, err error, left string) error {
 	return err
 }
 
-// streams are what a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
 // Main runs the command of args, which do not have the program's name, and returns the exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot(streams{stdin, stdout, stderr})
+	s := newStreams(stdin, stdout, stderr)
+	if unofferable(args) {
+		fmt.Fprintf(s.out, ":%d\n", cobra.ShellCompDirectiveNoFileComp)
+		return s.end(nil, args)
+	}
+	root := newRoot(s)
 	root.SetArgs(args)
 	err := unknownCommand(root, args)
 	if err == nil {
 		err = root.Execute()
 	}
-	if err == nil {
-		return 0
+	return s.end(err, args)
+}
+
+// end writes what is still to be written, says why the command of args has failed, and returns its exit status. A result that could
+// not be written is a failure of any command.
+func (s streams) end(err error, args []string) int {
+	status := 0
+	switch said, hasSaid := errors.AsType[exitStatus](err); {
+	case hasSaid:
+		status, err = int(said), nil
+	case err != nil:
+		status = statusOf(err)
 	}
-	if status, said := errors.AsType[exitStatus](err); said {
-		return int(status)
+	if failed := s.out.end(); failed != nil {
+		if _, same := errors.AsType[*outputError](err); same {
+			err = nil
+		}
+		switch {
+		case err == nil && failed.unread():
+			return ExitPipe
+		case err == nil:
+			err, status = failed, max(status, ExitFailure)
+		case !failed.unread():
+			err = errors.Join(err, failed)
+		}
 	}
-	fmt.Fprintf(stderr, "ballast: %s%s\n", oneLine(err), holderText(err))
-	return statusOf(err)
+	if err != nil {
+		fmt.Fprintf(s.err, "ballast: %s%s\n", errorText(err, args), holderText(err))
+	}
+	return status
 }
 
 // unknownCommand returns the usage error for a command that is not there. Cobra would rather print the help of the one above it when --help
@@ -190,13 +225,6 @@ func statusOf(err error) int {
 	return ExitFailure
 }
 
-// oneLine takes away the prefix that errors of package ballast have, and line ends of joined errors.
-func oneLine(err error) string {
-	text := strings.TrimPrefix(err.Error(), "ballast: ")
-	text = strings.ReplaceAll(text, ": ballast: ", ": ")
-	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
-}
-
 const rootLong = `Ballast keeps the log and the stable state of a hashicorp/raft peer. This command looks into what a
 peer has stored, changes it where somebody asks for that, measures disks, and shows that nothing is lost.
 
@@ -205,6 +233,15 @@ bolt is also what raft-boltdb wrote, badger what raft-badger wrote. A path alone
 clear what is there: the store itself, or the data directory of a peer with one store in it. What only
 looks into a store never changes it, and works on a wal that is in use; what changes one says so, and
 refuses one that is in use.
+
+What a store holds, and the names of files, are shown so that they do nothing to a terminal: a text with
+characters that are not printable is quoted, with escapes as \x1b. In JSON such a character is \u and
+its number, which means the same, and a text that is no UTF-8 is its bytes, in hexadecimal digits behind
+0x. What --raw prints, and an export, are the bytes as they are.
+
+A result that cannot be written, as to a full disk, is a failure, also of a command that has done its
+job, which is said then. When nobody reads the output any more, as behind 'head', nothing is said, and
+the exit status is 141.
 
 ` + exitHelp
 

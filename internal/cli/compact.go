@@ -51,7 +51,7 @@ func newCompact(s streams) *cobra.Command {
 
 // compaction is what `ballast compact --json` prints.
 type compaction struct {
-	Store  string      `json:"store"`
+	Store  outside     `json:"store"`
 	Engine string      `json:"engine"`
 	Before int64       `json:"before_bytes"` // on the disk
 	After  int64       `json:"after_bytes"`
@@ -77,13 +77,13 @@ func runCompact(ctx context.Context, s streams, name string, asJSON bool) error 
 	if err := at.checkWritable(); err != nil {
 		return err
 	}
-	c := compaction{Store: at.String(), Engine: at.engine.name}
+	c := compaction{Store: at.exact(), Engine: at.engine.name}
 	if c.Before, err = at.diskBytes(); err != nil {
 		return err
 	}
 	ctx, ended := interruptible(ctx)
 	defer ended()
-	done := working(s, "compacting "+c.Store)
+	done := working(s, "compacting "+at.String())
 	err = errors.Join(at.engine.compact(ctx, at.path), keepOwner(at.path))
 	done()
 	if errors.Is(err, ballast.ErrCorrupt) {
@@ -98,6 +98,7 @@ func runCompact(ctx context.Context, s streams, name string, asJSON bool) error 
 	if c.Kept, err = at.kept(); err != nil {
 		return err
 	}
+	s.done()
 	if asJSON {
 		return writeJSON(s.out, c)
 	}
@@ -126,16 +127,18 @@ func (p place) kept() (list []keptEntry, err error) {
 // write shows it to people.
 func (c *compaction) write(w io.Writer) error {
 	t := newTable(w)
-	fmt.Fprintf(t, "store\t%s\nbefore\t%s on the disk\nafter\t%s on the disk\n", c.Store, sizeText(c.Before), sizeText(c.After))
+	t.pair("store", "%s", c.Store)
+	t.pair("before", "%s on the disk", sizeText(c.Before))
+	t.pair("after", "%s on the disk", sizeText(c.After))
 	if gain := c.Before - c.After; gain > 0 {
-		fmt.Fprintf(t, "given back\t%s\n", sizeText(gain))
+		t.row("given back", sizeText(gain))
 	} else {
-		fmt.Fprintf(t, "given back\tnothing\n")
+		t.row("given back", "nothing")
 	}
 	for _, k := range c.Kept {
-		fmt.Fprintf(t, "segment %d\t%s for %s\n", k.Segment, sizeText(k.DiskBytes), k.text())
+		t.pair(fmt.Sprintf("segment %d", k.Segment), "%s for %s", sizeText(k.DiskBytes), k.text())
 	}
-	return t.Flush()
+	return t.end()
 }
 
 func (k keptEntry) text() string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,7 @@ func TestBrokenDisk(t *testing.T) {
 	}
 	scan := func(unread func(uint64) bool) (found, told []uint64, err error) {
 		src := &source{place{path: filepath.Join("some", "store")}, &brokenDisk{store, unread}}
-		err = src.scan(newReading(streams{}, 1, 3*maxUnread), 1, 3*maxUnread, func(log *raft.Log) error {
+		err = src.scan(newReading(newStreams(nil, io.Discard, io.Discard), 1, 3*maxUnread), 1, 3*maxUnread, func(log *raft.Log) error {
 			found = append(found, log.Index)
 			return nil
 		}, func(d damageJSON) error {

@@ -8,15 +8,15 @@ import (
 
 // damageJSON is a *ballast.CorruptionError as scripts see it. What is not known is absent.
 type damageJSON struct {
-	Index  uint64 `json:"index,omitempty"`
-	To     uint64 `json:"to,omitempty"` // the last index, where it is several entries, or gaps: which, nobody knows
-	File   string `json:"file"`
-	Offset *int64 `json:"offset,omitempty"`
-	Cause  string `json:"cause"`
+	Index  uint64  `json:"index,omitempty"`
+	To     uint64  `json:"to,omitempty"` // the last index, where it is several entries, or gaps: which, nobody knows
+	File   outside `json:"file"`
+	Offset *int64  `json:"offset,omitempty"`
+	Cause  string  `json:"cause"`
 }
 
 func newDamageJSON(e *ballast.CorruptionError) damageJSON {
-	out := damageJSON{Index: e.Index, File: e.Path, Cause: oneLine(e.Err)}
+	out := damageJSON{Index: e.Index, File: outside(e.Path), Cause: oneLine(e.Err)}
 	if e.Offset >= 0 {
 		out.Offset = &e.Offset
 	}
@@ -38,9 +38,9 @@ func (d damageJSON) entries() indexRange { return indexRange{d.Index, max(d.Inde
 
 // text says what is damaged, where, and why.
 func (d damageJSON) text(what string) string {
-	text := d.File
+	text := d.File.String()
 	if what != "" {
-		text = what + " in " + d.File
+		text = what + " in " + text
 	}
 	if d.Offset != nil {
 		text += fmt.Sprintf(" at offset %d", *d.Offset)
@@ -68,10 +68,10 @@ func damageRuns(damaged []damageJSON) (runs []damageRun) {
 
 func (r damageRun) text() string {
 	first, last := r[0], r[len(r)-1]
-	text := first.File
+	text := first.File.String()
 	at := indexRange{first.Index, last.entries().To}
 	if at.From != 0 {
-		text = plural([]indexRange{at}, "entry", "entries") + " " + at.String() + " in " + first.File
+		text = plural([]indexRange{at}, "entry", "entries") + " " + at.String() + " in " + text
 	}
 	switch {
 	case first.Offset == nil:

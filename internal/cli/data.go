@@ -59,10 +59,10 @@ func dataText(data []byte, form string, width int) string {
 
 func jsonText(data []byte) (string, bool) {
 	var b bytes.Buffer
-	if err := json.Compact(&b, data); err != nil {
+	if err := json.Compact(&b, data); err != nil || !utf8.Valid(data) {
 		return "", false
 	}
-	return b.String(), true
+	return string(escapedJSON(b.Bytes())), true
 }
 
 // isText reports whether data is something to read.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -112,7 +113,7 @@ func TestDataTextTakesAnything(t *testing.T) {
 
 func TestReadingProgress(t *testing.T) {
 	var out bytes.Buffer
-	r := newReading(streams{err: &out}, 1, 1001)
+	r := newReading(newStreams(nil, io.Discard, &out), 1, 1001)
 	for index := range uint64(1000) {
 		r.at(index + 2)
 	}

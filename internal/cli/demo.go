@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -237,7 +236,7 @@ func badReport(r *demo.Report) error {
 
 func printReport(w io.Writer, r *demo.Report, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return writeJSON(w, r)
 	}
 	return writeTable(w, r)
 }

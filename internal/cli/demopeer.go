@@ -41,7 +41,7 @@ func newDemoPeer(s streams) *cobra.Command {
 				Addrs:    addrs,
 				Stores:   demoStores(e, groups, metrics),
 				Commands: s.in,
-				Events:   s.out,
+				Events:   s.out.shownAtOnce(),
 				Orphaned: func() { os.Exit(ExitFailure) },
 			})
 		},

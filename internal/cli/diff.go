@@ -71,7 +71,7 @@ type comparison struct {
 }
 
 type side struct {
-	Store      string  `json:"store"`
+	Store      outside `json:"store"`
 	Group      *uint64 `json:"group,omitempty"`
 	FirstIndex uint64  `json:"first_index"`
 	LastIndex  uint64  `json:"last_index"`
@@ -99,12 +99,12 @@ type shortJSON struct {
 
 // sideRange are indexes of one of the two.
 type sideRange struct {
-	Store string `json:"store"`
+	Store outside `json:"store"`
 	indexRange
 }
 
 func newSide(src *source) side {
-	return side{Store: src.name(), Group: src.engine.group.json(), label: src.String()}
+	return side{Store: src.exactName(), Group: src.engine.group.json(), label: src.String()}
 }
 
 func runDiff(s streams, nameA, nameB string, f diffFlags) (err error) {

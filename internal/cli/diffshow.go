@@ -9,9 +9,9 @@ import (
 // write shows it to people.
 func (c *comparison) write(w io.Writer) error {
 	t := newTable(w)
-	fmt.Fprintf(t, "a\t%s\t%s\n", c.A.label, c.A.text())
-	fmt.Fprintf(t, "b\t%s\t%s\n", c.B.label, c.B.text())
-	if err := t.Flush(); err != nil {
+	t.row("a", c.A.label, c.A.text())
+	t.row("b", c.B.label, c.B.text())
+	if err := t.end(); err != nil {
 		return err
 	}
 	var lines []string
@@ -22,27 +22,24 @@ func (c *comparison) write(w io.Writer) error {
 		}
 		lines = append(lines, what+": "+run.text())
 	}
-	for _, line := range atMost(maxDamage, lines) {
-		fmt.Fprintln(w, line)
-	}
+	lines = atMost(maxDamage, lines)
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch d := c.Differ; {
 	case d != nil:
-		fmt.Fprintf(w, "they differ at entry %d, %s, after %s that are the same\n", d.Index, "in "+strings.Join(d.In, ", "), countText(c.Compared-1, "entry", "entries"))
-		fmt.Fprintf(w, "  a: %s\n  b: %s\n%s\n", d.A.text(), d.B.text(), d.meaning())
+		add("they differ at entry %d, %s, after %s that are the same", d.Index, "in "+strings.Join(d.In, ", "), countText(c.Compared-1, "entry", "entries"))
+		lines = append(lines, "  a: "+d.A.text(), "  b: "+d.B.text(), d.meaning())
 	case c.Compared > 0:
-		fmt.Fprintf(w, "%s compared, no difference\n", countText(c.Compared, "entry", "entries"))
+		add("%s compared, no difference", countText(c.Compared, "entry", "entries"))
 	case c.Equal:
-		fmt.Fprintln(w, "both are empty")
+		add("both are empty")
 	}
-	for _, line := range atMost(maxDamage, c.gapLines()) {
-		fmt.Fprintln(w, line)
-	}
+	lines = append(lines, atMost(maxDamage, c.gapLines())...)
 	for _, only := range []*sideRange{c.atFront, c.Longer} {
 		if only != nil {
-			fmt.Fprintf(w, "only %s has: %s\n", only.Store, only.indexRange)
+			add("only %s has: %s", only.Store, only.indexRange)
 		}
 	}
-	return nil
+	return writeLines(w, lines...)
 }
 
 func (c *comparison) gapLines() (lines []string) {

@@ -14,7 +14,7 @@ import (
 func TestReference(t *testing.T) {
 	const path = "../../docs/ballast.md"
 	var made bytes.Buffer
-	writeMarkdown(&made, newRoot(streams{strings.NewReader(""), io.Discard, io.Discard}))
+	writeMarkdown(&made, newRoot(newStreams(strings.NewReader(""), io.Discard, io.Discard)))
 	if *updateScripts {
 		must(t, os.WriteFile(path, made.Bytes(), 0o644))
 	}
@@ -27,7 +27,7 @@ func TestReference(t *testing.T) {
 
 // Every command for users says what it does, has an example unless it is made of others, and a page.
 func TestEveryCommandIsDocumented(t *testing.T) {
-	root := newRoot(streams{strings.NewReader(""), io.Discard, io.Discard})
+	root := newRoot(newStreams(strings.NewReader(""), io.Discard, io.Discard))
 	for _, c := range documented(root) {
 		what := c.CommandPath()
 		if c.Short == "" || c.Long == "" || c.HasParent() && c.Example == "" {
@@ -59,7 +59,7 @@ func TestPagesShowCommands(t *testing.T) {
 			t.Errorf("%s has a verify by go run, which does not end with its exit status", page)
 		}
 		for _, found := range shownCommand.FindAllSubmatch(text, -1) {
-			root := newRoot(streams{strings.NewReader(""), io.Discard, io.Discard})
+			root := newRoot(newStreams(strings.NewReader(""), io.Discard, io.Discard))
 			cmd, args, err := root.Find(strings.Fields(string(found[1])))
 			if err == nil {
 				err = cmd.ParseFlags(args)

@@ -58,14 +58,14 @@ func newDrop(s streams) *cobra.Command {
 
 // dropped is what `ballast drop --json` prints.
 type dropped struct {
-	Store       string `json:"store"`
-	Group       uint64 `json:"group"`
-	Entries     uint64 `json:"entries"`
-	FirstIndex  uint64 `json:"first_index"`
-	LastIndex   uint64 `json:"last_index"`
-	CommitIndex uint64 `json:"commit_index"`
-	Stable      int    `json:"stable"`
-	Unfinished  bool   `json:"unfinished,omitempty"` // a migration had begun it
+	Store       outside `json:"store"`
+	Group       uint64  `json:"group"`
+	Entries     uint64  `json:"entries"`
+	FirstIndex  uint64  `json:"first_index"`
+	LastIndex   uint64  `json:"last_index"`
+	CommitIndex uint64  `json:"commit_index"`
+	Stable      int     `json:"stable"`
+	Unfinished  bool    `json:"unfinished,omitempty"` // a migration had begun it
 }
 
 func runDrop(s streams, name string, group groupFlag, asJSON bool) error {
@@ -84,6 +84,7 @@ func runDrop(s streams, name string, group groupFlag, asJSON bool) error {
 	if err = cmp.Or(err, errors.Join(gs.Close(), keepOwner(at.path))); err != nil {
 		return err
 	}
+	s.done()
 	if asJSON {
 		return writeJSON(s.out, out)
 	}
@@ -101,7 +102,7 @@ func (p place) drop(gs *wal.Groups) (out dropped, err error) {
 		return out, fmt.Errorf("%s is the log of one peer, and not of several raft groups; to delete all of it, remove the folder", p.name())
 	}
 	info := list[at]
-	out = dropped{Store: p.name(), Group: id, Entries: info.Entries, FirstIndex: info.FirstIndex, LastIndex: info.LastIndex, CommitIndex: info.CommitIndex}
+	out = dropped{Store: p.exactName(), Group: id, Entries: info.Entries, FirstIndex: info.FirstIndex, LastIndex: info.LastIndex, CommitIndex: info.CommitIndex}
 	store, err := gs.Store(id)
 	switch {
 	case errors.Is(err, ballast.ErrUnfinished):
@@ -133,6 +134,5 @@ func (d dropped) write(w io.Writer, at place) error {
 	if !d.Unfinished {
 		what += " and " + countText(d.Stable, "stable value", "stable values")
 	}
-	_, err := fmt.Fprintf(w, "%s was deleted: %s\nnote: a peer that begins this group anew here has to join it as a new server\n", at, what)
-	return err
+	return writeLines(w, fmt.Sprintf("%s was deleted: %s", at, what), "note: a peer that begins this group anew here has to join it as a new server")
 }

@@ -13,8 +13,8 @@ import (
 
 // rehearsal is what `ballast migrate --dry-run --json` prints.
 type rehearsal struct {
-	Source      string  `json:"source"`
-	Destination string  `json:"destination"`
+	Source      outside `json:"source"`
+	Destination outside `json:"destination"`
 	DryRun      bool    `json:"dry_run"`
 	DiskBytes   int64   `json:"disk_bytes"`    // of the old store
 	Copied      uint64  `json:"copied"`        // entries, in the time of the dry run
@@ -33,7 +33,7 @@ func (m *migration) dryRun(ctx context.Context, w io.Writer, asJSON bool) error 
 	if m.target.exists() {
 		m.job.Destination += ".dry-run" // where there is a log already
 	}
-	out := &rehearsal{Source: m.source.String(), Destination: m.target.String(), DryRun: true, DiskBytes: size}
+	out := &rehearsal{Source: m.source.exact(), Destination: m.target.exact(), DryRun: true, DiskBytes: size}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	stopped := false
@@ -61,9 +61,8 @@ func (m *migration) dryRun(ctx context.Context, w io.Writer, asJSON bool) error 
 	if asJSON {
 		return writeJSON(w, out)
 	}
-	_, err = fmt.Fprintf(w, "%s takes %s of the disk and will become %s in about %s; %s copied to find out, and nothing is left\n",
-		out.Source, sizeText(size), out.Destination, durationText(out.Seconds), countWere(out.Copied))
-	return err
+	return writeLines(w, fmt.Sprintf("%s takes %s of the disk and will become %s in about %s; %s copied to find out, and nothing is left",
+		out.Source, sizeText(size), out.Destination, durationText(out.Seconds), countWere(out.Copied)))
 }
 
 func countWere(n uint64) string {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -47,10 +46,8 @@ const dumpExample = `  ballast dump /var/lib/app/raft --from 1000 --to 1010
   ballast dump wal:/var/lib/app/wal --decoder 'protoc --decode app.Command app.proto'
   ballast dump wal:/var/lib/app/wal --follow --from 100000`
 
-const (
-	defaultWidth = 100      // of the data in a table, in characters
-	bufferBytes  = 64 << 10 // of output, where nobody watches
-)
+// defaultWidth is that of the data in a table, in characters.
+const defaultWidth = 100
 
 // dumpFlags are the flags of ballast dump.
 type dumpFlags struct {
@@ -102,7 +99,6 @@ func newDump(s streams) *cobra.Command {
 type dumper struct {
 	streams
 	dumpFlags
-	buffered  *bufio.Writer  // what out writes to; nil for a terminal
 	wanted    []raft.LogType // nil for all
 	hasTerm   bool
 	widths    struct{ index, term int } // of the columns
@@ -114,10 +110,6 @@ type dumper struct {
 // newDumper checks the flags.
 func newDumper(s streams, f dumpFlags, given func(flag string) bool) (*dumper, error) {
 	d := &dumper{streams: s, dumpFlags: f, hasTerm: given("term")}
-	if !isTerminal(s.out) {
-		d.buffered = bufio.NewWriterSize(s.out, bufferBytes)
-		d.out = d.buffered
-	}
 	switch {
 	case f.json && f.raw:
 		return nil, usagef("--json and --raw exclude each other; give one of them")
@@ -166,12 +158,12 @@ func (d *dumper) run(ctx context.Context, name string) (err error) {
 	}
 	// Where entries go to the terminal they are the progress.
 	r := newReading(d.streams, max(first, d.from), min(last, d.to))
-	if isTerminal(d.out) {
+	if d.out.terminal() {
 		r.w = nil
 	}
 	err = src.scan(r, max(first, d.from), min(last, d.to), d.entry, d.damage)
 	if err == nil && d.shown == 0 && d.damaged == 0 && !d.json && !d.raw {
-		err = d.nothing(first, last)
+		d.nothing(first, last)
 	}
 	if err = d.end(err); err == nil {
 		err = src.whole()
@@ -180,31 +172,16 @@ func (d *dumper) run(ctx context.Context, name string) (err error) {
 }
 
 // nothing tells whoever looks at the table that no entry is what was asked for.
-func (d *dumper) nothing(first, last uint64) error {
+func (d *dumper) nothing(first, last uint64) {
 	there := "the log has none"
 	if last > 0 {
 		there = "the log has " + indexRange{first, last}.String()
 	}
-	if err := d.flush(); err != nil { // so that it comes below the head
-		return err
-	}
-	_, err := fmt.Fprintf(d.err, "ballast: no entry to show; %s\n", there)
-	return err
-}
-
-// flush writes what waits to be written.
-func (d *dumper) flush() error {
-	if d.buffered == nil {
-		return nil
-	}
-	return d.buffered.Flush()
+	d.tell("no entry to show; %s", there)
 }
 
 // end turns what ended a scan into the command's error.
 func (d *dumper) end(err error) error {
-	if e := d.flush(); err == nil {
-		err = e
-	}
 	switch {
 	case err != nil && !errors.Is(err, errEnough):
 		return err
@@ -235,11 +212,8 @@ func (d *dumper) begin(src *source) error {
 // damage tells of entries that cannot be read.
 func (d *dumper) damage(what damageJSON) error {
 	d.damaged++
-	if err := d.flush(); err != nil { // so that it comes in its place
-		return err
-	}
-	_, err := fmt.Fprintf(d.err, "ballast: damaged %s\n", what.line())
-	return err
+	d.tell("damaged %s", what.line())
+	return nil
 }
 
 // entry shows an entry, if it is wanted.
@@ -259,7 +233,7 @@ func (d *dumper) entry(log *raft.Log) error {
 func (d *dumper) show(log *raft.Log) error {
 	switch {
 	case d.raw:
-		_, err := d.out.Write(log.Data)
+		_, err := d.out.raw().Write(log.Data)
 		return err
 	case d.json:
 		out := newEntryJSON(log)
@@ -329,5 +303,5 @@ func (d *dumper) decode(log *raft.Log) string {
 		}
 		return "(" + failure.Error() + ")"
 	}
-	return strings.TrimRight(out.String(), "\n")
+	return strings.TrimRight(strings.ReplaceAll(out.String(), "\r\n", "\n"), "\n")
 }

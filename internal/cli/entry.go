@@ -58,9 +58,9 @@ type entryJSON struct {
 }
 
 type serverJSON struct {
-	Suffrage string `json:"suffrage"`
-	ID       string `json:"id"`
-	Address  string `json:"address"`
+	Suffrage string  `json:"suffrage"`
+	ID       outside `json:"id"`
+	Address  outside `json:"address"`
 }
 
 func newEntryJSON(log *raft.Log) *entryJSON {
@@ -95,9 +95,14 @@ func timeText(t time.Time) string {
 func serversJSON(c raft.Configuration) []serverJSON {
 	out := []serverJSON{}
 	for _, s := range c.Servers {
-		out = append(out, serverJSON{Suffrage: s.Suffrage.String(), ID: string(s.ID), Address: string(s.Address)})
+		out = append(out, serverJSON{Suffrage: s.Suffrage.String(), ID: outside(s.ID), Address: outside(s.Address)})
 	}
 	return out
+}
+
+// text shows a server as one, whatever it is called.
+func (s serverJSON) text() string {
+	return fmt.Sprintf("%s %s at %s", s.Suffrage, word(string(s.ID)), word(string(s.Address)))
 }
 
 // serversText lists the peers of a configuration.
@@ -106,8 +111,8 @@ func serversText(c raft.Configuration) string {
 		return "no servers"
 	}
 	var parts []string
-	for _, s := range c.Servers {
-		parts = append(parts, fmt.Sprintf("%s %s at %s", s.Suffrage, s.ID, s.Address))
+	for _, s := range serversJSON(c) {
+		parts = append(parts, s.text())
 	}
 	return strings.Join(parts, ", ")
 }

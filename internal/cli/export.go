@@ -59,8 +59,8 @@ const stdName = "-"
 
 // carriedJSON is what `ballast export --json` and `ballast import --json` print.
 type carriedJSON struct {
-	Store       string  `json:"store"`
-	File        string  `json:"file"`
+	Store       outside `json:"store"`
+	File        outside `json:"file"`
 	Entries     uint64  `json:"entries"`
 	FirstIndex  uint64  `json:"first_index"`
 	LastIndex   uint64  `json:"last_index"`
@@ -90,22 +90,26 @@ func runExport(s streams, name string, group groupFlag, file string, asJSON bool
 		return fmt.Errorf("nothing was exported: %w", err)
 	}
 	begun := time.Now()
-	out := &carriedJSON{Store: src.String(), File: file}
+	out := &carriedJSON{Store: src.exact(), File: outside(file)}
 	if file == stdName {
-		if isTerminal(s.out) {
+		if s.out.terminal() {
 			return usagef("what is exported is no text, and standard output is a terminal; give a file, or a pipe")
 		}
-		return interrupted(ctx, out.export(ctx, s, src, s.out), "what was written is not complete, and `ballast import` refuses it")
+		err := out.export(ctx, s, src, s.out.raw())
+		if failed := s.out.failed(); failed != nil {
+			return failed // and not that the end of a pipe has interrupted this
+		}
+		return interrupted(ctx, err, "what was written is not complete, and `ballast import` refuses it")
 	}
 	if err := out.toFile(ctx, s, src, file); err != nil {
 		return err
 	}
 	out.Seconds = time.Since(begun).Seconds()
+	s.done()
 	if asJSON {
 		return writeJSON(s.out, out)
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, in %s\n", file, out.text(), sizeText(out.Bytes))
-	return err
+	return writeLines(s.out, fmt.Sprintf("%s: %s, in %s", out.File, out.text(), sizeText(out.Bytes)))
 }
 
 // toFile writes a file that gets its name when it is complete.

@@ -95,7 +95,7 @@ func leftIn(dir string) error {
 			return sites.Unplaced(filepath.Join(dir, store))
 		}
 		if move.Left(e.Name()) {
-			return fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", dir, e.Name(), storePrefixes())
+			return fmt.Errorf("%s holds no store that is in use, but %s, which a migration has left; finish the migration, or give %s", dir, shown(e.Name()), storePrefixes())
 		}
 	}
 	return nil

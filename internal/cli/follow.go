@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -61,7 +60,7 @@ func (d *dumper) followLog(ctx context.Context, src *source) error {
 	}
 	f := &follower{d: d, at: src.place, next: max(d.from, 1)}
 	for {
-		err := errors.Join(f.read(ctx, src), src.Close(), d.flush())
+		err := errors.Join(f.read(ctx, src), src.Close(), d.out.flush())
 		switch {
 		case ctx.Err() != nil:
 			d.undecoded = nil // Ctrl-C goes to the decoder too
@@ -83,9 +82,7 @@ func (f *follower) read(ctx context.Context, src *source) error {
 	if err != nil || last == 0 { // what became of an empty log shows when something follows
 		return err
 	}
-	if err := f.rewind(src); err != nil {
-		return err
-	}
+	f.rewind(src)
 	c := src.cursor(max(first, f.next), min(last, f.d.to))
 	for ctx.Err() == nil {
 		log, err := c.step()
@@ -124,7 +121,7 @@ func (f *follower) tellMissed(src *source, index uint64) {
 	if first, err := src.FirstIndex(); err == nil && first > f.next {
 		why = "were not seen: they are behind a snapshot by now"
 	}
-	fmt.Fprintf(f.d.err, "ballast: entries %d to %d %s\n", f.next, index-1, why)
+	f.d.tell("entries %d to %d %s", f.next, index-1, why)
 }
 
 func (f *follower) remember(p position) {
@@ -136,7 +133,7 @@ func (f *follower) remember(p position) {
 
 // rewind goes back to the first entry that is another one than was shown. Raft replaces what was never committed, at the end of the
 // log, so it looks from there.
-func (f *follower) rewind(src *source) error {
+func (f *follower) rewind(src *source) {
 	kept := len(f.seen)
 	for ; kept > 0; kept-- {
 		var log raft.Log
@@ -154,12 +151,11 @@ func (f *follower) rewind(src *source) error {
 		break // the same, or damaged, which was no reason to show it again
 	}
 	if kept == len(f.seen) {
-		return nil
+		return
 	}
 	f.next = f.seen[kept].index
 	f.seen = f.seen[:kept]
-	_, err := fmt.Fprintf(f.d.err, "ballast: from entry %d on the log is another one than was shown\n", f.next)
-	return err
+	f.d.tell("from entry %d on the log is another one than was shown", f.next)
 }
 
 // reopen waits until the log has changed and opens it again. It returns nil when it was interrupted.

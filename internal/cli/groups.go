@@ -147,8 +147,10 @@ type severalGroupsError struct {
 }
 
 func (e *severalGroupsError) Error() string {
-	return fmt.Sprintf("wal:%s is a log that raft groups share; say which with --group: %s", e.path, groupsText(e.ids))
+	return fmt.Sprintf("%s is a log that raft groups share; say which with --group: %s", walName(e.path), groupsText(e.ids))
 }
+
+func walName(path string) string { return shown("wal:" + path) }
 
 // noGroupError is for a raft group that is not there.
 type noGroupError struct {
@@ -158,7 +160,7 @@ type noGroupError struct {
 }
 
 func (e *noGroupError) Error() string {
-	return fmt.Sprintf("wal:%s has no raft group %d; %s", e.path, e.id, groupsText(e.ids))
+	return fmt.Sprintf("%s has no raft group %d; %s", walName(e.path), e.id, groupsText(e.ids))
 }
 
 // maxIDs is how many ids are named to people.

@@ -25,7 +25,7 @@ func holderText(err error) string {
 		}
 		if pid := holder(info); pid != 0 {
 			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // it may have ended meanwhile
-			return fmt.Sprintf("; process %d (%s) has it", pid, strings.TrimSpace(string(name)))
+			return fmt.Sprintf("; process %d (%s) has it", pid, word(strings.TrimSpace(string(name))))
 		}
 	}
 	return ""

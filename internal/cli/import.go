@@ -72,16 +72,16 @@ func importFile(ctx context.Context, s streams, file, name string, asJSON bool) 
 		in = f
 	}
 	begun := time.Now()
-	i := &importing{ctx: ctx, s: s, at: at, out: carriedJSON{Store: at.String(), File: file}}
+	i := &importing{ctx: ctx, s: s, at: at, out: carriedJSON{Store: at.exact(), File: outside(file)}}
 	if err := i.run(in); err != nil {
 		return interrupted(ctx, err, "nothing is left of "+at.String())
 	}
 	i.out.Seconds = time.Since(begun).Seconds()
+	s.done()
 	if asJSON {
 		return writeJSON(s.out, i.out)
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, each read again\n", at, i.out.text())
-	return err
+	return writeLines(s.out, fmt.Sprintf("%s: %s, each read again", at, i.out.text()))
 }
 
 // importing is a store in the making.
@@ -107,7 +107,7 @@ const (
 
 func (i *importing) run(in io.Reader) (err error) {
 	counted := &countingReader{r: bufio.NewReaderSize(in, importBytes)}
-	if i.in, err = export.NewReader(counted, i.out.File); err != nil {
+	if i.in, err = export.NewReader(counted, string(i.out.File)); err != nil {
 		return err
 	}
 	site, err := sites.Begin(i.at.path)

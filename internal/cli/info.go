@@ -52,7 +52,7 @@ func newInfo(s streams) *cobra.Command {
 
 // info is what `ballast info --json` prints.
 type info struct {
-	Store         string             `json:"store"`
+	Store         outside            `json:"store"`
 	Group         *uint64            `json:"group,omitempty"` // of several
 	Engine        string             `json:"engine"`
 	FormatVersion int                `json:"format_version"`
@@ -98,7 +98,7 @@ func runInfo(s streams, name string, group groupFlag, asJSON bool) (err error) {
 		return err
 	}
 	defer closing(src, &err)
-	i := &info{Store: src.name(), Group: group.json(), Engine: src.engine.name, FormatVersion: src.engine.formatVersion, Damage: src.damageJSON(), Terms: []termJSON{}}
+	i := &info{Store: src.exactName(), Group: group.json(), Engine: src.engine.name, FormatVersion: src.engine.formatVersion, Damage: src.damageJSON(), Terms: []termJSON{}}
 	newest, err := i.read(s, src)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ const maxTerms = 20
 // write shows it to people.
 func (i *info) write(w io.Writer, formatOf string, newest *raft.Log) error {
 	t := newTable(w)
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := t.pair
 	row("store", "%s", i.Store)
 	if i.Group != nil {
 		row("group", "%d", *i.Group)
@@ -207,7 +207,7 @@ func (i *info) write(w io.Writer, formatOf string, newest *raft.Log) error {
 		row(v.label(), "%s", shorten(v.text(), defaultWidth))
 	}
 	i.writeConfiguration(row, newest)
-	return t.Flush()
+	return t.end()
 }
 
 func (i *info) commitText() string {
@@ -238,7 +238,7 @@ func (i *info) writeConfiguration(row func(name, format string, args ...any), ne
 	default:
 		row("servers", "as of entry %d", newest.Index)
 		for _, server := range i.Configuration.Servers {
-			row("", "%s %s at %s", server.Suffrage, server.ID, server.Address)
+			row("", "%s", server.text())
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // sharedInfo is what `ballast info --json` prints of a wal that several raft groups share.
 type sharedInfo struct {
-	Store         string      `json:"store"`
+	Store         outside     `json:"store"`
 	Engine        string      `json:"engine"`
 	FormatVersion int         `json:"format_version"`
 	Entries       uint64      `json:"entries"`    // of all groups
@@ -37,7 +37,7 @@ func newGroupJSON(g wal.GroupInfo) groupJSON {
 
 func runSharedInfo(s streams, log *sharedLog, asJSON bool) (err error) {
 	defer closing(log, &err)
-	i := &sharedInfo{Store: log.String(), Engine: log.engine.name, FormatVersion: log.engine.formatVersion, Groups: []groupJSON{}}
+	i := &sharedInfo{Store: log.exact(), Engine: log.engine.name, FormatVersion: log.engine.formatVersion, Groups: []groupJSON{}}
 	if err := i.read(log); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (i *sharedInfo) read(log *sharedLog) (err error) {
 // write shows it to people.
 func (i *sharedInfo) write(w io.Writer, formatOf string) error {
 	t := newTable(w)
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := t.pair
 	row("store", "%s", i.Store)
 	row("engine", "%s", i.Engine)
 	row("format", "version %d of %s", i.FormatVersion, formatOf)
@@ -89,16 +89,16 @@ func (i *sharedInfo) write(w io.Writer, formatOf string) error {
 	row("entries", "%s", demo.Thousands(i.Entries))
 	row("live", "about %s", sizeText(i.LiveBytes))
 	row("on disk", "%s", sizeText(i.DiskBytes))
-	if err := t.Flush(); err != nil {
+	if err := t.end(); err != nil {
 		return err
 	}
 	t = newTable(w)
-	fmt.Fprintln(t, "\nGROUP\tFIRST\tLAST\tENTRIES\tTERM\tVOTE")
+	t.row()
+	t.row("GROUP", "FIRST", "LAST", "ENTRIES", "TERM", "VOTE")
 	for _, g := range i.Groups {
-		first, last := dash(g.FirstIndex), dash(g.LastIndex)
-		fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s\n", g.Group, first, last, g.Entries, g.term(), g.vote())
+		t.row(fmt.Sprint(g.Group), dash(g.FirstIndex), dash(g.LastIndex), fmt.Sprint(g.Entries), g.term(), g.vote())
 	}
-	return t.Flush()
+	return t.end()
 }
 
 // dash writes an index, or that there is none.
@@ -118,15 +118,15 @@ func (g groupJSON) term() string {
 
 // vote says for whom the group's peer has voted last, and in which term.
 func (g groupJSON) vote() string {
-	vote, ok := g.Stable[lastVoteCandKey]
+	vote, ok := g.Stable[lastVoteCandKey].(string)
 	term, inTerm := g.Stable[lastVoteTermKey]
 	switch {
 	case g.Unfinished:
 		return "unfinished: what a migration has begun"
 	case ok && inTerm:
-		return fmt.Sprintf("%s in term %v", vote, term)
+		return fmt.Sprintf("%s in term %v", word(vote), term)
 	case ok:
-		return fmt.Sprint(vote)
+		return word(vote)
 	}
 	return "-"
 }

@@ -23,7 +23,7 @@ func TestExportOnFullDisk(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	must(t, openLog(t, filepath.Join(dir, "wal")).StoreLog(command(1, 1)))
-	s := streams{strings.NewReader(""), new(strings.Builder), new(strings.Builder)}
+	s := newStreams(strings.NewReader(""), new(strings.Builder), new(strings.Builder))
 	src, err := openSource("wal:" + filepath.Join(dir, "wal"))
 	must(t, err)
 	defer src.Close()

@@ -115,7 +115,7 @@ func TestFollow(t *testing.T) {
 	must(t, log.StoreLogs([]*raft.Log{command(1, 1), command(2, 1)}))
 
 	var out, complaints output
-	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, data: "auto"}, func(string) bool { return false })
+	d, err := newDumper(newStreams(nil, &out, &complaints), dumpFlags{follow: true, data: "auto"}, func(string) bool { return false })
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -154,7 +154,7 @@ func TestFollowBesideAWriter(t *testing.T) {
 	log, rng := openLog(t, dir), oracle.Random(1)
 	must(t, log.StoreLog(command(1, 1)))
 	var out, complaints output
-	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, json: true, data: "auto", to: last}, func(flag string) bool { return flag == "to" })
+	d, err := newDumper(newStreams(nil, &out, &complaints), dumpFlags{follow: true, json: true, data: "auto", to: last}, func(flag string) bool { return flag == "to" })
 	must(t, err)
 	done := make(chan error, 1)
 	go func() { done <- d.run(t.Context(), "wal:"+dir) }()
@@ -224,7 +224,7 @@ func TestFollowEnds(t *testing.T) {
 			log := openLog(t, dir)
 			must(t, log.StoreLog(command(1, 1)))
 			var out, complaints output
-			d, err := newDumper(streams{out: &out, err: &complaints}, f, func(flag string) bool { return flag == name })
+			d, err := newDumper(newStreams(nil, &out, &complaints), f, func(flag string) bool { return flag == name })
 			must(t, err)
 			done := make(chan error, 1)
 			go func() { done <- d.run(t.Context(), "wal:"+dir) }()
@@ -277,7 +277,7 @@ func TestExportReplaced(t *testing.T) {
 		}
 	}}
 	var out bytes.Buffer
-	err = new(carriedJSON).export(t.Context(), streams{out: &out, err: &out}, &source{placeOf("wal", dir), store}, &out)
+	err = new(carriedJSON).export(t.Context(), newStreams(nil, &out, &out), &source{placeOf("wal", dir), store}, &out)
 	if reader.Readings() < 2 {
 		t.Fatal("nothing that was still to be read has been replaced") // or this shows nothing
 	}

@@ -87,9 +87,9 @@ func newMigrate(s streams) *cobra.Command {
 
 // migrated is what `ballast migrate --json` prints.
 type migrated struct {
-	Source      string  `json:"source"`
+	Source      outside `json:"source"`
 	SourceGroup *uint64 `json:"source_group,omitempty"`
-	Destination string  `json:"destination"`
+	Destination outside `json:"destination"`
 	Group       *uint64 `json:"group,omitempty"` // of the destination
 	Entries     uint64  `json:"entries"`
 	FirstIndex  uint64  `json:"first_index"`
@@ -108,7 +108,7 @@ type migrated struct {
 
 // mergedJSON is what `ballast migrate --group ID=STORE --json` prints.
 type mergedJSON struct {
-	Destination string      `json:"destination"`
+	Destination outside     `json:"destination"`
 	Groups      []*migrated `json:"groups"`
 }
 
@@ -121,7 +121,7 @@ func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) 
 	if f.dryRun {
 		return newMigration(s, routes[0].src, routes[0].dst).dryRun(ctx, s.out, f.json)
 	}
-	merged := mergedJSON{Destination: routes[0].dst.name()}
+	merged := mergedJSON{Destination: routes[0].dst.exactName()}
 	for _, p := range routes {
 		out, err := migrateOne(ctx, s, p)
 		switch {
@@ -132,19 +132,17 @@ func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) 
 		}
 		merged.Groups = append(merged.Groups, out)
 		if !f.json {
-			if err := out.write(s.out); err != nil {
-				return err
-			}
+			_ = out.write(s.out) // the rest is copied also when nobody can be told, which s.out remembers
 		}
 	}
+	s.done()
 	switch _, _, many := strings.Cut(strings.Join(f.groups, " "), "="); {
 	case f.json && many:
 		return writeJSON(s.out, merged)
 	case f.json:
 		return writeJSON(s.out, merged.Groups[0])
 	}
-	_, err := fmt.Fprintln(s.out, "the old store is as it was; never run a peer on it again once the peer has run on the new one")
-	return err
+	return writeLines(s.out, "the old store is as it was; never run a peer on it again once the peer has run on the new one")
 }
 
 func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
@@ -159,7 +157,7 @@ func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
 		return nil, m.failed(ctx, err)
 	}
 	out := &migrated{
-		Source: p.src.name(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.name(), Group: p.dst.engine.group.json(), route: p, shares: shares, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
+		Source: p.src.exactName(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.exactName(), Group: p.dst.engine.group.json(), route: p, shares: shares, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
 		CommitIndex: res.CommitIndex, Bytes: res.Bytes, Seconds: time.Since(m.begun).Seconds(), OwnerKept: res.OwnerKept,
 	}
 	if damage, ok := errors.AsType[*ballast.CorruptionError](res.Dropped); ok {
@@ -311,6 +309,5 @@ func (r *migrated) write(w io.Writer) error {
 	if !r.OwnerKept {
 		lines = append(lines, "note: the new store does not belong to whom the old one belongs to; only root can see to that")
 	}
-	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
-	return err
+	return writeLines(w, lines...)
 }

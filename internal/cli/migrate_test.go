@@ -254,7 +254,7 @@ func TestMigrateDestinationTaken(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "raft.db")
 	bolt, err := durableEngine("bolt")
 	must(t, err)
-	m := newMigration(streams{strings.NewReader(""), io.Discard, io.Discard}, place{e, path}, place{bolt, to})
+	m := newMigration(newStreams(strings.NewReader(""), io.Discard, io.Discard), place{e, path}, place{bolt, to})
 	m.job.Progress = func(move.Progress) { must(t, os.WriteFile(to, []byte("a peer's"), 0o600)) }
 	if _, err := m.job.Copy(t.Context()); !errors.Is(err, move.ErrExists) {
 		t.Errorf("the copy over a store that was made meanwhile: %v", err)

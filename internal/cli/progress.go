@@ -3,11 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/raft-ballast/ballast/internal/cli/demo"
 )
@@ -22,19 +19,12 @@ type progress struct {
 
 // newProgress shows on standard output; on standard error when that has to stay clean for JSON.
 func newProgress(s streams, asJSON bool) *progress {
-	p := &progress{w: s.out}
 	if asJSON {
-		p.w = s.err
-		return p
+		return &progress{w: s.err.shownAtOnce()}
 	}
-	if file, ok := s.out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.width = func() int {
-			width, _, err := term.GetSize(int(file.Fd()))
-			if err != nil || width < 20 {
-				return 80
-			}
-			return width
-		}
+	p := &progress{w: s.out.shownAtOnce()}
+	if s.out.terminal() {
+		p.width = s.out.width
 	}
 	return p
 }
@@ -44,10 +34,10 @@ func (p *progress) Event(at time.Duration, text string) {
 	bar := p.bar
 	p.draw("")
 	if p.head != "" {
-		fmt.Fprintln(p.w, p.head)
+		_ = writeLines(p.w, strings.Split(p.head, "\n")...) // Main tells why not, as of all below
 		p.head = ""
 	}
-	fmt.Fprintf(p.w, "%5.1f s  %s\n", at.Seconds(), text)
+	_ = writeLines(p.w, fmt.Sprintf("%5.1f s  %s", at.Seconds(), text))
 	p.draw(bar)
 }
 

@@ -3,11 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/raft-ballast/ballast/internal/cli/demo"
 )
@@ -34,15 +31,10 @@ type reading struct {
 // newReading is for a scan between two indexes. Where the entries themselves go to the terminal there is nothing to show.
 func newReading(s streams, from, to uint64) *reading {
 	r := &reading{what: "reading", from: from, to: to, begun: time.Now()}
-	if isTerminal(s.err) {
-		r.w = s.err
+	if s.err.terminal() {
+		r.w = s.err.raw()
 	}
 	return r
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // at says that everything before an index was read.
@@ -116,6 +108,7 @@ func (r *reading) finish() {
 
 // draw replaces the line.
 func (r *reading) draw(line string) {
+	line = escaped(line)
 	fmt.Fprintf(r.w, "\r%s\r%s", strings.Repeat(" ", len(r.line)), line)
 	r.line = line
 }

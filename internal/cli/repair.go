@@ -128,8 +128,8 @@ func undoRepair(s streams, name string, f repairFlags) error {
 	if err := sites.GiveBack(path); err != nil {
 		return fmt.Errorf("taking back a repair that was interrupted: %w", err)
 	}
-	_, err := fmt.Fprintf(s.err, "ballast: a repair of %s was interrupted; the store has its name back, and this one begins anew\n", path)
-	return err
+	s.tell("a repair of %s was interrupted; the store has its name back, and this one begins anew", shown(path))
+	return nil
 }
 
 // carryOut shows the plan, and does it when that is wanted and allowed.
@@ -184,7 +184,7 @@ func repairError(at place, err error) error {
 
 // repairPlan is what `ballast repair --json` prints.
 type repairPlan struct {
-	Store   string       `json:"store"`
+	Store   outside      `json:"store"`
 	Engine  string       `json:"engine"`
 	OK      bool         `json:"ok"` // nothing is damaged
 	Damaged []damageJSON `json:"damaged"`
@@ -202,8 +202,8 @@ type repairPlan struct {
 	// SnapshotKeeps are good entries that a snapshot at least at the index before the first of them would let be kept.
 	SnapshotKeeps *indexRange `json:"snapshot_keeps,omitempty"`
 
-	Written    bool   `json:"written"`
-	Quarantine string `json:"quarantine,omitempty"`
+	Written    bool    `json:"written"`
+	Quarantine outside `json:"quarantine,omitempty"`
 
 	at     place
 	wreck  *wreck
@@ -233,7 +233,7 @@ func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error
 			_ = w.close() // it was only read from
 		}
 	}()
-	p = &repairPlan{Store: at.String(), Engine: at.engine.name, at: at, wreck: w, Damaged: w.damaged,
+	p = &repairPlan{Store: at.exact(), Engine: at.engine.name, at: at, wreck: w, Damaged: w.damaged,
 		StableUnsure: w.stableUnsure, StableStale: w.stale, ComeAgain: []indexRange{}}
 	scan := w.scan
 	if scan == nil {

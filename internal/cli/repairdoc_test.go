@@ -43,8 +43,8 @@ func TestRepairDoc(t *testing.T) {
 	}
 }
 
-// shown are the lines of a script that a reader sees: what is done to a store, and the commands.
-var shown = regexp.MustCompile(`^(?:exec |status \d+ )?((?:ballast|rm|cp|flip|zero|cut|newer|symlink) .*)$`)
+// shownLine are the lines of a script that a reader sees: what is done to a store, and the commands.
+var shownLine = regexp.MustCompile(`^(?:exec |status \d+ )?((?:ballast|rm|cp|flip|zero|cut|newer|symlink) .*)$`)
 
 // compared names what a command has printed.
 var compared = regexp.MustCompile(`^cmp (?:stdout|stderr|got.txt) (\S+)$`)
@@ -111,12 +111,12 @@ func transcript(b *strings.Builder, archive *txtar.Archive) {
 				b.WriteString("\n")
 			}
 			fmt.Fprintln(b, strings.TrimSpace(text))
-		case shown.MatchString(line):
+		case shownLine.MatchString(line):
 			if !fenced {
 				b.WriteString("\n")
 			}
 			fence(true)
-			fmt.Fprintf(b, "$ %s\n", shown.FindStringSubmatch(line)[1])
+			fmt.Fprintf(b, "$ %s\n", shownLine.FindStringSubmatch(line)[1])
 		case compared.MatchString(line):
 			b.WriteString(files[compared.FindStringSubmatch(line)[1]])
 		}

@@ -53,7 +53,7 @@ func (p place) openWal(s streams) (*wreck, error) {
 	if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
 		refused = newDamageJSON(damage)
 	} else if unreadable(err) {
-		refused = damageJSON{File: p.path, Cause: oneLine(err)}
+		refused = damageJSON{File: outside(p.path), Cause: oneLine(err)}
 	} else if _, several := errors.AsType[*severalGroupsError](err); several {
 		return nil, fmt.Errorf("%s is %w, and a repair is that of one; `ballast verify %s` says which of them are damaged, and what to do", p, common.ErrSharedLog, p)
 	} else if err != nil {

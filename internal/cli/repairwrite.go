@@ -84,7 +84,8 @@ func (p *repairPlan) do(s streams) (err error) {
 	if err := site.Swap(quarantine, check); err != nil {
 		return err
 	}
-	p.Written, p.Quarantine = true, quarantine
+	p.Written, p.Quarantine = true, outside(quarantine)
+	s.done()
 	return nil
 }
 
@@ -143,9 +144,7 @@ func (p *repairPlan) print(w io.Writer, f repairFlags) error {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if p.OK {
-		add("%s: nothing is damaged, nothing was written", p.Store)
-		_, err := fmt.Fprintln(w, lines[0])
-		return err
+		return writeLines(w, fmt.Sprintf("%s: nothing is damaged, nothing was written", p.Store))
 	}
 	add("%s: damaged", p.Store)
 	lines = append(lines, atMost(maxDamage, damageLines(p.Damaged))...)
@@ -165,8 +164,7 @@ func (p *repairPlan) print(w io.Writer, f repairFlags) error {
 	default:
 		add("nothing was written; --write does it")
 	}
-	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
-	return err
+	return writeLines(w, lines...)
 }
 
 func (p *repairPlan) keptText() string {

@@ -54,26 +54,26 @@ func newSegments(s streams) *cobra.Command {
 
 // segmentsJSON is what `ballast segments --json` prints.
 type segmentsJSON struct {
-	Store    string        `json:"store"`
+	Store    outside       `json:"store"`
 	Group    *uint64       `json:"group,omitempty"` // whose first and last indexes these are
 	Segments []segmentJSON `json:"segments"`
 }
 
 // segmentJSON is a file of a wal as scripts see it.
 type segmentJSON struct {
-	Number     uint64 `json:"number"`
-	State      string `json:"state"`
-	FirstIndex uint64 `json:"first_index"` // 0 where no entry is live
-	LastIndex  uint64 `json:"last_index"`
-	Groups     int    `json:"groups,omitempty"` // that have live entries in it, where several share the log
-	Live       int64  `json:"live_entries"`
-	Stored     int64  `json:"stored_entries"`
-	LiveBytes  int64  `json:"live_bytes"` // estimated
-	EndBytes   int64  `json:"end_bytes"`  // up to where it is written
-	SizeBytes  int64  `json:"size_bytes"`
-	DiskBytes  int64  `json:"disk_bytes"`
-	Path       string `json:"path"`
-	Damage     string `json:"damage,omitempty"`
+	Number     uint64  `json:"number"`
+	State      string  `json:"state"`
+	FirstIndex uint64  `json:"first_index"` // 0 where no entry is live
+	LastIndex  uint64  `json:"last_index"`
+	Groups     int     `json:"groups,omitempty"` // that have live entries in it, where several share the log
+	Live       int64   `json:"live_entries"`
+	Stored     int64   `json:"stored_entries"`
+	LiveBytes  int64   `json:"live_bytes"` // estimated
+	EndBytes   int64   `json:"end_bytes"`  // up to where it is written
+	SizeBytes  int64   `json:"size_bytes"`
+	DiskBytes  int64   `json:"disk_bytes"`
+	Path       outside `json:"path"`
+	Damage     string  `json:"damage,omitempty"`
 }
 
 func runSegments(s streams, name string, group groupFlag, asJSON bool) error {
@@ -88,12 +88,12 @@ func runSegments(s streams, name string, group groupFlag, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	out := segmentsJSON{Store: at.name(), Group: group.json(), Segments: []segmentJSON{}}
+	out := segmentsJSON{Store: at.exactName(), Group: group.json(), Segments: []segmentJSON{}}
 	var bad error
 	for _, seg := range segments {
 		j := segmentJSON{
 			Number: seg.Number, State: string(seg.State), FirstIndex: seg.FirstIndex, LastIndex: seg.LastIndex, Live: seg.Live,
-			Stored: seg.Stored, LiveBytes: seg.LiveBytes, EndBytes: seg.EndBytes, SizeBytes: seg.SizeBytes, DiskBytes: seg.DiskBytes, Path: seg.Path,
+			Stored: seg.Stored, LiveBytes: seg.LiveBytes, EndBytes: seg.EndBytes, SizeBytes: seg.SizeBytes, DiskBytes: seg.DiskBytes, Path: outside(seg.Path),
 		}
 		if shared {
 			j.Groups = seg.Groups
@@ -138,23 +138,24 @@ func (p place) segments() (list []wal.SegmentInfo, shared bool, err error) {
 
 func writeSegments(s streams, segments []segmentJSON, shared bool) error {
 	t := newTable(s.out)
-	groups := func(text string) string {
+	row := func(number, state, groups string, others ...string) {
+		cells := []string{number, state, groups}
 		if !shared {
-			return ""
+			cells = cells[:2]
 		}
-		return text + "\t"
+		t.row(append(cells, others...)...)
 	}
-	fmt.Fprintln(t, "NUMBER\tSTATE\t"+groups("GROUPS")+"FIRST\tLAST\tLIVE\tSTORED\tLIVE BYTES\tSIZE\tON DISK\tPATH")
+	row("NUMBER", "STATE", "GROUPS", "FIRST", "LAST", "LIVE", "STORED", "LIVE BYTES", "SIZE", "ON DISK", "PATH")
 	for _, seg := range segments {
-		path := seg.Path
+		path := seg.Path.String()
 		if seg.Damage != "" {
 			path += " (damaged)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", numberOf(seg.Number), seg.State, groups(fmt.Sprint(seg.Groups)),
-			dash(seg.FirstIndex), dash(seg.LastIndex), seg.Live, seg.Stored,
+		row(numberOf(seg.Number), seg.State, fmt.Sprint(seg.Groups),
+			dash(seg.FirstIndex), dash(seg.LastIndex), fmt.Sprint(seg.Live), fmt.Sprint(seg.Stored),
 			sizeText(seg.LiveBytes), sizeText(seg.SizeBytes), sizeText(seg.DiskBytes), path)
 	}
-	return t.Flush()
+	return t.end()
 }
 
 // numberOf returns what stands for the number of a segment. docs/FORMAT.md tells how those of moved entries are numbered.

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -93,9 +91,9 @@ func runStableList(s streams, name string, group groupFlag, asJSON bool) (err er
 	} else {
 		t := newTable(s.out)
 		for _, v := range values.values {
-			fmt.Fprintf(t, "%s\t%s\n", v.label(), v.text())
+			t.row(v.label(), v.text())
 		}
-		err = t.Flush()
+		err = t.end()
 	}
 	if err == nil {
 		err = src.whole()
@@ -146,11 +144,11 @@ func runStableGet(s streams, name, key string, group groupFlag, asJSON, raw bool
 	case err != nil:
 		return err
 	case raw:
-		_, err = s.out.Write(v.bytes)
+		_, err = s.out.raw().Write(v.bytes)
 	case asJSON:
 		err = writeJSON(s.out, v.json())
 	default:
-		_, err = fmt.Fprintln(s.out, v.text())
+		err = writeLines(s.out, v.text())
 	}
 	if err == nil {
 		err = src.whole()
@@ -202,14 +200,6 @@ func readStable(src *source) (stableJSON, error) {
 	return out, nil
 }
 
-// jsonKey keeps two keys that are no text from becoming the same in JSON.
-func jsonKey(key string) string {
-	if utf8.ValidString(key) {
-		return key
-	}
-	return "0x" + hex.EncodeToString([]byte(key))
-}
-
 // readValue reads one value. Raft's own numbers are read as such: raft-wal has another order of bytes.
 func readValue(s raft.StableStore, key []byte) (stableValue, error) {
 	v := stableValue{key: string(key)}
@@ -232,12 +222,7 @@ func readValue(s raft.StableStore, key []byte) (stableValue, error) {
 }
 
 // label is the key as it is shown.
-func (v stableValue) label() string {
-	if isText([]byte(v.key)) && v.key != "" {
-		return v.key
-	}
-	return strconv.Quote(v.key)
-}
+func (v stableValue) label() string { return word(v.key) }
 
 // text is the value as it is shown.
 func (v stableValue) text() string {
@@ -246,10 +231,8 @@ func (v stableValue) text() string {
 		return strconv.FormatUint(v.number, 10)
 	case len(v.bytes) == 0:
 		return "(empty)"
-	case isText(v.bytes) && !bytes.ContainsAny(v.bytes, "\t\r\n"):
-		return string(v.bytes)
 	case isText(v.bytes):
-		return strconv.Quote(string(v.bytes))
+		return shown(string(v.bytes))
 	case len(v.bytes) == 8:
 		return strconv.FormatUint(binary.BigEndian.Uint64(v.bytes), 10)
 	}

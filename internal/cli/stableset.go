@@ -128,7 +128,7 @@ func parseValue(key, text, form string) (value []byte, err error) {
 
 // stableChange is what `ballast stable set --json` and `ballast stable delete --json` print.
 type stableChange struct {
-	Store string  `json:"store"`
+	Store outside `json:"store"`
 	Group *uint64 `json:"group,omitempty"`
 	Key   string  `json:"key"`
 	Old   any     `json:"old"` // as `ballast stable get --json` prints it; null where there is none
@@ -155,8 +155,9 @@ func runStableChange(cmd *cobra.Command, s streams, name, key string, value []by
 	if err != nil {
 		return err
 	}
+	s.done()
 	if f.json {
-		return writeJSON(s.out, stableChange{src.name(), f.group.json(), jsonKey(key), before.jsonOrNull(), after.jsonOrNull()})
+		return writeJSON(s.out, stableChange{src.exactName(), f.group.json(), jsonKey(key), before.jsonOrNull(), after.jsonOrNull()})
 	}
 	return writeChange(s.out, src, key, before, after)
 }
@@ -255,6 +256,9 @@ func writeChange(w io.Writer, src *source, key string, before, after *stableValu
 		return v.text()
 	}
 	t := newTable(w)
-	fmt.Fprintf(t, "store\t%s\nkey\t%s\nold\t%s\nnew\t%s\n", src, stableValue{key: key}.label(), text(before), text(after))
-	return t.Flush()
+	t.row("store", src.String())
+	t.row("key", stableValue{key: key}.label())
+	t.row("old", text(before))
+	t.row("new", text(after))
+	return t.end()
 }

@@ -20,15 +20,23 @@ type place struct {
 }
 
 // String is what to type.
-func (p place) String() string {
-	if p.engine.group.given {
-		return p.name() + " --group " + p.engine.group.String()
-	}
-	return p.name()
-}
+func (p place) String() string { return p.name() + p.groupText() }
 
 // name is without the group.
-func (p place) name() string { return p.engine.name + ":" + p.path }
+func (p place) name() string { return p.exactName().String() }
+
+// exact is String for a result.
+func (p place) exact() outside { return p.exactName() + outside(p.groupText()) }
+
+// exactName is name for a result.
+func (p place) exactName() outside { return outside(p.engine.name + ":" + p.path) }
+
+func (p place) groupText() string {
+	if p.engine.group.given {
+		return " --group " + p.engine.group.String()
+	}
+	return ""
+}
 
 // source is a store that is open for reading.
 type source struct {

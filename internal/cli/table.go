@@ -4,18 +4,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/raft-ballast/ballast/internal/cli/demo"
 )
 
 func writeTable(w io.Writer, r *demo.Report) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintln(t)
+	t := newTable(w)
+	row := t.pair
+	t.row()
 	row("engine", "%s", r.Engine)
 	if r.Groups > 1 {
 		row("raft groups", "%d, on one wal in each peer", r.Groups)
@@ -44,7 +41,7 @@ func writeTable(w io.Writer, r *demo.Report) error {
 	for _, p := range r.Problems {
 		row("problem", "%s", p)
 	}
-	return t.Flush()
+	return t.end()
 }
 
 func acknowledgedText(r *demo.Report) string {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,14 +12,45 @@ import (
 	"github.com/raft-ballast/ballast/internal/cli/demo"
 )
 
-// newTable aligns columns that are separated by tabs.
-func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+// table aligns columns. Cells are shown in one line, whatever is in them.
+type table struct{ to *tabwriter.Writer }
+
+func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+
+// row adds a line; without cells a blank one.
+func (t table) row(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = escaped(cell)
+	}
+	fmt.Fprintln(t.to, strings.Join(cells, "\t")) // end tells what fails
+}
+
+// pair adds a line with a name and what there is to say of it.
+func (t table) pair(name, format string, args ...any) { t.row(name, fmt.Sprintf(format, args...)) }
+
+// end writes the table.
+func (t table) end() error { return t.to.Flush() }
+
+// writeLines writes lines, whatever is in them.
+func writeLines(w io.Writer, lines ...string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(w, escaped(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // writeJSON writes one object in one line.
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // the reader is no browser
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escapedJSON(b.Bytes()))
+	return err
 }
 
 // sizeText writes a number of bytes for people.

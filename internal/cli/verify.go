@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/hashicorp/raft"
 	"github.com/spf13/cobra"
@@ -56,7 +55,7 @@ func newVerify(s streams) *cobra.Command {
 
 // verdict is what `ballast verify --json` prints.
 type verdict struct {
-	Store       string       `json:"store"`
+	Store       outside      `json:"store"`
 	Group       *uint64      `json:"group,omitempty"` // of several
 	Engine      string       `json:"engine"`
 	OK          bool         `json:"ok"`
@@ -119,7 +118,7 @@ func runVerify(s streams, name string, group groupFlag, asJSON bool) error {
 
 func newVerdict(at place) *verdict {
 	return &verdict{
-		Store: at.name(), Group: at.engine.group.json(), Engine: at.engine.name, engine: at.engine, at: at,
+		Store: at.exactName(), Group: at.engine.group.json(), Engine: at.engine.name, engine: at.engine, at: at,
 		Damaged: []damageJSON{}, Gaps: []indexRange{}, TermsFall: []fallJSON{},
 	}
 }
@@ -133,7 +132,7 @@ func (v *verdict) examine(s streams, at place) (err error) {
 		return v.examineWreck(s, at, newDamageJSON(damage))
 	}
 	if unreadable(err) {
-		return v.examineWreck(s, at, damageJSON{File: at.path, Cause: oneLine(err)})
+		return v.examineWreck(s, at, damageJSON{File: outside(at.path), Cause: oneLine(err)})
 	}
 	if err != nil {
 		return err
@@ -182,7 +181,7 @@ func (v *verdict) examineState(src *source) (err error) {
 		return fmt.Errorf("reading the commit index: %w", err)
 	}
 	if v.CommitIndex > v.LastIndex {
-		v.Damaged = append(v.Damaged, damageJSON{File: src.path, Cause: fmt.Sprintf("the commit index is %d and the last entry %d", v.CommitIndex, v.LastIndex)})
+		v.Damaged = append(v.Damaged, damageJSON{File: outside(src.path), Cause: fmt.Sprintf("the commit index is %d and the last entry %d", v.CommitIndex, v.LastIndex)})
 	}
 	if _, err := readStable(src); err != nil {
 		damage, ok := errors.AsType[*ballast.CorruptionError](err)
@@ -242,8 +241,7 @@ const maxDamage = 50
 
 // write shows it to people.
 func (v *verdict) write(w io.Writer) error {
-	_, err := fmt.Fprintln(w, strings.Join(v.lines(), "\n"))
-	return err
+	return writeLines(w, v.lines()...)
 }
 
 func (v *verdict) lines() []string { return append(v.found(), advice(v)...) }

@@ -3,14 +3,13 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/raft-ballast/ballast/wal"
 )
 
 // sharedVerdict is what `ballast verify --json` prints of a wal that several raft groups share.
 type sharedVerdict struct {
-	Store   string     `json:"store"`
+	Store   outside    `json:"store"`
 	Engine  string     `json:"engine"`
 	OK      bool       `json:"ok"`
 	Opens   bool       `json:"opens"`
@@ -24,7 +23,7 @@ type sharedVerdict struct {
 
 func runSharedVerify(s streams, log *sharedLog, asJSON bool) (err error) {
 	defer closing(log, &err)
-	v := &sharedVerdict{Store: log.String(), Engine: log.engine.name, OK: true, Opens: true, Groups: []*verdict{}}
+	v := &sharedVerdict{Store: log.exact(), Engine: log.engine.name, OK: true, Opens: true, Groups: []*verdict{}}
 	err = log.each(func(_ wal.GroupInfo, src *source) error {
 		of := newVerdict(src.place)
 		of.Opens, of.shared = true, true
@@ -76,6 +75,5 @@ func (v *sharedVerdict) write(w io.Writer) error {
 		state = countText(bad, "raft group is", "raft groups are") + " not good"
 	}
 	head := fmt.Sprintf("%s: %s, %s read of %s", v.Store, state, readText(v.Read, v.Entries), countText(len(v.Groups), "raft group", "raft groups"))
-	_, err := fmt.Fprintln(w, strings.Join(append([]string{head}, lines...), "\n"))
-	return err
+	return writeLines(w, append([]string{head}, lines...)...)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -27,8 +26,7 @@ func newVersion(s streams) *cobra.Command {
 			if asJSON {
 				return writeJSON(s.out, v)
 			}
-			_, err := fmt.Fprintln(s.out, v.text())
-			return err
+			return writeLines(s.out, v.text())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object of JSON")
