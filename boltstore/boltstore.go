@@ -154,6 +154,10 @@ type Store struct {
 	last     atomic.Uint64
 	commit   atomic.Uint64 // at most last
 	timeForm logcodec.TimeFormat
+
+	whole        atomic.Bool     // all pages that bbolt may read were looked at, or bbolt has written them
+	sureOfBucket map[string]bool // which small buckets were looked at before a write; guarded by writing
+	committing   bool            // bbolt is in a commit; guarded by writing
 }
 
 // Open opens the store in the file at path, or creates it there; the folder has to exist. An empty file is taken as new.
@@ -163,7 +167,7 @@ type Store struct {
 // bbolt's format; [*ballast.CorruptionError] for a damaged file; or the file system's own error. Where only the key of the first or of the last entry is damaged, the file is
 // opened with ReadOnly. Ask [Store.Damaged] for damage with which it opens.
 func Open(path string, opts *Options) (*Store, error) {
-	s := &Store{path: path}
+	s := &Store{path: path, sureOfBucket: map[string]bool{}}
 	if opts != nil {
 		s.opts = *opts
 	}

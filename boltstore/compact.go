@@ -57,7 +57,10 @@ func (s *Store) compact(ctx context.Context) error {
 	if err := errors.Join(removed(tmp), removed(s.path+replacedSuffix)); err != nil {
 		return fmt.Errorf("boltstore: removing what an earlier attempt has left: %w", err)
 	}
-	err := s.copyTo(ctx, tmp)
+	err := s.checkAll()
+	if err == nil {
+		err = s.copyTo(ctx, tmp)
+	}
 	if err == nil {
 		err = s.compare(ctx, tmp)
 	}

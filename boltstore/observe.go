@@ -19,7 +19,9 @@ func (s *Store) observe() {
 func (s *Store) durably(commit func() error) error {
 	began := s.meter.Start()
 	s.watch.Begin()
+	s.committing = true
 	err := s.guard(commit)
+	s.committing = false
 	s.watch.End(err)
 	s.meter.Synced(began)
 	return err

@@ -86,13 +86,24 @@ func (s *Store) openBolt() error {
 	if open == nil {
 		open = os.OpenFile
 	}
+	loads := !o.ReadOnly || o.PreLoadFreelist
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 		if f, err = open(name, flag, mode); err == nil {
 			s.opened, err = f.Stat()
 		}
 		s.file = f
+		if err == nil {
+			err = s.lockOnce(f, !o.ReadOnly)
+		}
+		if err == nil {
+			err = s.checkFile(f, loads)
+		}
 		return f, err
 	}
+	if o.Logger == nil {
+		o.Logger = noLog
+	}
+	o.Logger = boltLog{o.Logger, s}
 	err := s.guard(func() (err error) {
 		s.db, err = bbolt.Open(s.path, fileMode, &o)
 		return err
@@ -166,7 +177,12 @@ func (s *Store) prepare() error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	return s.view(func(w *view) error { return s.load(w.tx) })
+	return s.view(func(w *view) error {
+		if err := s.reachEnds(w); err != nil {
+			return err
+		}
+		return s.load(w.tx)
+	})
 }
 
 // complete creates the buckets that are missing, unless that would write over the page that says that they may have been there.
@@ -226,7 +242,11 @@ func (s *Store) load(tx *bbolt.Tx) error {
 		return err
 	}
 	var commit uint64
-	if b := tx.Bucket(ballastBucket); b != nil {
+	b := tx.Bucket(ballastBucket)
+	if err := s.shape(tx, b); err != nil {
+		return err
+	}
+	if b != nil {
 		if v := b.Get(commitKey); v != nil {
 			if len(v) != 8 {
 				return &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("the commit index has %d bytes", len(v))}

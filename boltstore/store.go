@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
@@ -14,6 +15,9 @@ import (
 	"github.com/raft-ballast/ballast/internal/logcodec"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
+
+// errBucketHere is of a key that has no value: a bit of its flags makes it a bucket.
+var errBucketHere = errors.New("there is a bucket where a value should be")
 
 var (
 	_ ballast.Store      = (*Store)(nil)
@@ -79,11 +83,23 @@ func (s *Store) getLog(index uint64, log *raft.Log) error {
 		return raft.ErrLogNotFound
 	}
 	return s.view(func(w *view) error {
+		if w.logs == nil {
+			return raft.ErrLogNotFound
+		}
+		if err := s.reach(w, index); err != nil {
+			return err
+		}
 		var k [8]byte
 		binary.BigEndian.PutUint64(k[:], index)
-		value := get(w.logs, k[:])
-		if value == nil {
+		value, found := get(w.logs, k[:])
+		switch {
+		case !found:
+			if _, err := s.seek(w, index); err != nil { // a key that is damaged hides it
+				return err
+			}
 			return raft.ErrLogNotFound
+		case value == nil:
+			return &ballast.CorruptionError{Path: s.path, Offset: -1, Index: index, Err: errBucketHere}
 		}
 		var out raft.Log
 		if err := logcodec.Decode(value, &out); err != nil {
@@ -130,6 +146,9 @@ func (s *Store) storeLogs(logs []*raft.Log) error {
 		return err
 	}
 	if err := engine.CheckBatch(logs, s.opts.MaxEntryBytes); err != nil {
+		return err
+	}
+	if err := errors.Join(s.sureOfLog(lowest, highest), s.sureOf(ballastBucket)); err != nil {
 		return err
 	}
 	s.reserve(logs)
@@ -225,6 +244,9 @@ func (s *Store) DeleteRange(min, max uint64) error {
 	if min > max || last == 0 || min > last || max < first {
 		return nil
 	}
+	if err := errors.Join(s.sureOfLog(min, max), s.sureOfLog(0, 0), s.sureOfLog(math.MaxUint64, math.MaxUint64), s.sureOf(ballastBucket)); err != nil {
+		return err
+	}
 	// Cutting off the end from the bottom up would leave a hole in the log, if it stopped in the middle.
 	down := min > first && max >= last
 	for more := true; more; {
@@ -302,6 +324,9 @@ func (s *Store) Set(key, value []byte) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
+	if err := s.sureOf(confBucket); err != nil {
+		return err
+	}
 	return s.update(func(tx *bbolt.Tx) error { return tx.Bucket(confBucket).Put(key, value) })
 }
 
@@ -314,6 +339,9 @@ func (s *Store) DeleteKey(key []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.writable(); err != nil {
+		return err
+	}
+	if err := s.sureOf(confBucket); err != nil {
 		return err
 	}
 	return s.update(func(tx *bbolt.Tx) error { return tx.Bucket(confBucket).Delete(key) })
@@ -329,9 +357,18 @@ func (s *Store) Get(key []byte) (value []byte, err error) {
 		return value, nil
 	}
 	err = s.view(func(w *view) error {
-		v := get(w.conf, key)
-		if v == nil {
+		if w.conf == nil {
+			return ballast.ErrKeyNotFound // a read-only store of a new file
+		}
+		if err := s.shape(w.tx, w.conf.Bucket()); err != nil {
+			return err
+		}
+		v, found := get(w.conf, key)
+		switch {
+		case !found:
 			return ballast.ErrKeyNotFound
+		case v == nil:
+			return &ballast.CorruptionError{Path: s.path, Offset: -1, Err: fmt.Errorf("stable key %.40q: %w", key, errBucketHere)}
 		}
 		value = append([]byte{}, v...)
 		return nil
@@ -383,7 +420,7 @@ func (s *Store) NextIndex(index uint64) (next uint64, err error) {
 		if w.logs == nil {
 			return nil
 		}
-		next, err = s.seek(w.logs, max(index, 1))
+		next, err = s.seek(w, max(index, 1))
 		return err
 	})
 	return next, err
@@ -393,7 +430,14 @@ var errOrder = errors.New("the keys are not in their order, so others cannot be 
 
 // seek returns the lowest index that is at least the one that is given, 0 for none. Where that one is not there the keys around it have to say so
 // too: one that is damaged hides others, and they would be taken for a gap.
-func (s *Store) seek(c *bbolt.Cursor, index uint64) (next uint64, err error) {
+func (s *Store) seek(w *view, index uint64) (next uint64, err error) {
+	if err := s.reachEnds(w); err != nil {
+		return 0, err
+	}
+	if err := s.reach(w, index); err != nil {
+		return 0, err
+	}
+	c := w.logs
 	k, v := c.Seek(key(index))
 	if k == nil {
 		if k, _ = c.First(); k != nil { // Last does not return where all pages are empty
@@ -408,6 +452,11 @@ func (s *Store) seek(c *bbolt.Cursor, index uint64) (next uint64, err error) {
 	behind, _ := c.Next()
 	_, _ = c.Seek(key(index))
 	before, v := c.Prev()
+	if len(before) == 8 { // the one before it may be in a page that was not looked at
+		if err := s.reach(w, binary.BigEndian.Uint64(before)); err != nil {
+			return 0, err
+		}
+	}
 	err = errors.Join(err, s.sound(before, v))
 	first, _ := c.Prev()
 	return next, errors.Join(s.ascending(first, before, key(index), k, behind), err)
@@ -441,6 +490,9 @@ func (s *Store) StableKeys() ([][]byte, error) {
 	err := s.view(func(w *view) error {
 		if w.conf == nil {
 			return nil
+		}
+		if err := s.shape(w.tx, w.conf.Bucket()); err != nil {
+			return err
 		}
 		for k, v := w.conf.First(); k != nil; k, v = w.conf.Next() {
 			if v != nil { // nil is a bucket in the bucket, which is not ours

@@ -20,9 +20,13 @@ func (s *Store) guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			cause := fmt.Errorf("bbolt panicked: %v", p)
+			if damage, ok := p.(*ballast.CorruptionError); ok { // from boltLog
+				err = damage
+				return
+			}
+			cause := fmt.Errorf("bbolt panicked: %v; %s", p, adviseRestore)
 			if _, fault := p.(interface{ Addr() uintptr }); fault {
-				cause = errors.New("it refers to a page that is not in the file; was the file cut?")
+				cause = errors.New("it refers to a page that is not in the file; was the file cut? " + adviseRestore)
 			}
 			err = &ballast.CorruptionError{Path: s.path, Offset: -1, Err: cause}
 		}

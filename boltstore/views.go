@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
 // view is a read transaction and its cursors, used by one goroutine at a time.
@@ -11,6 +13,9 @@ type view struct {
 	tx         *bbolt.Tx
 	logs, conf *bbolt.Cursor // nil where the bucket is not there
 	generation uint64        // of views when it was opened
+
+	pages *boltmeta.Pages // as the transaction has them; nil as long as nobody has looked at one
+	way   way             // that was looked at last
 }
 
 // views keeps read transactions for the next reader, because opening one costs as much as the read itself.
@@ -71,7 +76,7 @@ func (s *Store) view(f func(*view) error) error {
 			if err != nil {
 				return err
 			}
-			w = &view{tx: tx, generation: generation}
+			w = &view{tx: tx, generation: generation, way: way{1, 0}}
 		}
 		kept := false
 		defer func() {
@@ -100,15 +105,14 @@ func (w *view) open() {
 	}
 }
 
-// get returns the value of a key, which is bbolt's and valid as long as the view is, nil when there is none.
-func get(c *bbolt.Cursor, key []byte) []byte {
+// get returns the value of a key, which is bbolt's and valid as long as the view is, and whether there is that key. One that is found without
+// a value is a bucket.
+func get(c *bbolt.Cursor, key []byte) (value []byte, found bool) {
 	if c == nil {
-		return nil // a read-only store of a new file
+		return nil, false // a read-only store of a new file
 	}
-	if k, v := c.Seek(key); string(k) == string(key) {
-		return v
-	}
-	return nil
+	k, v := c.Seek(key)
+	return v, string(k) == string(key)
 }
 
 // dropViews closes what is idle, at the begin and at the end of a write and before bbolt is closed.
