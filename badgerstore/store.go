@@ -340,11 +340,11 @@ func (s *Store) corrupt(index uint64, cause error) error {
 }
 
 // Close collects the value log's garbage, writes what is in memory to tables and releases the
-// directory. It waits for the calls in progress. Closing twice is harmless.
-func (s *Store) Close() error {
-	if !s.gate.Close() {
-		return nil
-	}
+// directory. It waits for the calls in progress. Closing again does nothing, and returns when the store is closed.
+func (s *Store) Close() error { return s.gate.CloseWith(s.conclude) }
+
+// conclude does what Close says once no call is in progress.
+func (s *Store) conclude() error {
 	if s.stopGC != nil {
 		close(s.stopGC)
 		<-s.gcDone

@@ -307,5 +307,6 @@ func (c *cache) shut() {
 	c.held.buf, c.held.head = nil, 0
 	if c.detach != nil {
 		c.detach()
+		c.detach = nil // it is called once, however often the cache is closed
 	}
 }

@@ -45,6 +45,8 @@ var concurrentTests = []test{
 		}
 		e.verify()
 	}},
+	{"every pair of calls at once", pairs},
+	{"Close at the same time as Close", closeTwice},
 	{"Close in the middle of calls", func(e *env) {
 		if _, ok := e.store.(io.Closer); !ok {
 			e.t.Skip("the store is no io.Closer, which is optional")

@@ -22,6 +22,8 @@ type Groups struct {
 	stores   map[uint64]*Store        // that are open
 	dropping map[uint64]chan struct{} // closed when the group is gone, or could not be dropped
 	closed   bool
+
+	ending sync.Once
 }
 
 // OpenGroups opens the log in dir, or creates one there. nil options are the defaults. Errors are those of [Open].
@@ -155,8 +157,14 @@ func (gs *Groups) endDrop(id uint64) {
 	delete(gs.dropping, id)
 }
 
-// Close closes every store, and ends the log so that it opens without being read. Closing again does nothing.
-func (gs *Groups) Close() error {
+// Close closes every store, and ends the log so that it opens without being read. Closing again does nothing, and returns
+// when the log is closed: calls of a store that the first Close waits for still use it.
+func (gs *Groups) Close() (err error) {
+	gs.ending.Do(func() { err = gs.end() })
+	return err
+}
+
+func (gs *Groups) end() error {
 	gs.mu.Lock()
 	gs.closed = true
 	stores := gs.stores

@@ -313,21 +313,22 @@ func (s *Store) StableKeys() ([][]byte, error) {
 	return s.overlay.AllKeys(keys), nil
 }
 
-// Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing. One group of several is
-// closed for itself; it can be had again from its [Groups], and the log stays open.
+// Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing, and
+// returns when the store is closed. One group of several is closed for itself; it can be had again from its [Groups], and the
+// log stays open.
 func (s *Store) Close() error {
-	if !s.shut() {
-		return nil
-	}
-	if s.groups != nil {
-		s.groups.forget(s)
-		return nil
-	}
-	return s.j.close()
+	s.closed.Store(true)
+	return s.gate.CloseWith(func() error {
+		if s.groups != nil {
+			s.groups.forget(s)
+			return nil
+		}
+		return s.j.close()
+	})
 }
 
-// shut lets no call in any more, and reports whether it was this one that closed the store.
-func (s *Store) shut() bool {
+// shut waits for calls in progress, and lets none in any more.
+func (s *Store) shut() {
 	s.closed.Store(true)
-	return s.gate.Close()
+	s.gate.Close()
 }

@@ -18,6 +18,7 @@ import (
 type Gate struct {
 	mu     sync.RWMutex
 	closed bool
+	once   sync.Once // what CloseWith ends
 }
 
 // Enter returns ballast.ErrClosed when the gate is closed; otherwise the caller calls Leave when it is
@@ -42,6 +43,17 @@ func (g *Gate) Close() bool {
 	was := g.closed
 	g.closed = true
 	return !was
+}
+
+// CloseWith closes the gate, calls end once everybody has left, and returns its error. Another call of it that comes
+// meanwhile returns nil when end has returned, and so does each later one: after any of them all is closed.
+func (g *Gate) CloseWith(end func() error) (err error) {
+	g.once.Do(func() {
+		if g.Close() {
+			err = end()
+		}
+	})
+	return err
 }
 
 // Latch keeps the first failure of an engine. The zero Latch holds none.

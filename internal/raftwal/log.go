@@ -192,15 +192,14 @@ func (l *Log) GetCommitIndex() (uint64, error) {
 	return 0, nil
 }
 
-// Close waits for calls in progress and lets go of the files. Closing again does nothing.
+// Close waits for calls in progress and lets go of the files. Closing again does nothing, and returns when they are closed.
 func (l *Log) Close() error {
-	if !l.gate.Close() {
+	return l.gate.CloseWith(func() error {
+		if err := l.close(); err != nil {
+			return fmt.Errorf("raftwal: %w", err)
+		}
 		return nil
-	}
-	if err := l.close(); err != nil {
-		return fmt.Errorf("raftwal: %w", err)
-	}
-	return nil
+	})
 }
 
 func (l *Log) close() error {
