@@ -16,13 +16,13 @@
 //	64  [ExitUsage]: the command line was wrong, and nothing was done
 //	141 [ExitPipe]: nobody read the output any more
 //
-// A result that could not be written, as to a full disk, is a failure of every command: [ExitFailure], or the status that it has
-// otherwise, and a message. Where whoever read it has gone, as head does, nothing is said. That a message could not be written changes
-// nothing.
+// A result that could not be written, as to a full disk, is a failure of every command:
+// [ExitFailure], or the status that it has otherwise, and a message. Where its reader has gone, as
+// head does, nothing is said. That a message could not be written changes nothing.
 //
-// What a store, a name of a file or an error holds may be anything, and is shown so that it does nothing to a terminal: quoted, or with
-// escapes as in a string of Go; in JSON with \u escapes, which mean the same. A text in JSON that is no UTF-8 is its bytes in
-// hexadecimal digits, behind 0x.
+// What a store, a name of a file or an error holds may be anything, and is shown so that it does
+// nothing to a terminal: quoted, or with escapes as in a string of Go; in JSON with \u escapes,
+// which mean the same. A text in JSON that is no UTF-8 is its bytes in hexadecimal digits, behind 0x.
 //
 // Subcommands that look into a store never write to it, nor do those that copy it; those that change one say so, and need its lock. A wal they read without a lock, also while a peer writes it; bolt,
 // badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.
@@ -99,7 +99,8 @@ const (
 	// ExitDiffer is the exit status when what was compared differs.
 	ExitDiffer = 3
 
-	// ExitPipe is the exit status when nobody read the output any more, as of a program that SIGPIPE has ended: nothing is said then.
+	// ExitPipe is the exit status when nobody read the output any more, as of a program that
+	// SIGPIPE has ended: nothing is said then.
 	ExitPipe = 141
 
 	// ExitUsage is the exit status when the command line was wrong, and nothing was done. It is EX_USAGE of sysexits.h.
@@ -148,8 +149,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return s.end(err, args)
 }
 
-// end writes what is still to be written, says why the command of args has failed, and returns its exit status. A result that could
-// not be written is a failure of any command.
+// end writes what is still to be written, says why the command of args has failed, and returns its
+// exit status. A result that could not be written is a failure of any command.
 func (s streams) end(err error, args []string) int {
 	status := 0
 	switch said, hasSaid := errors.AsType[exitStatus](err); {

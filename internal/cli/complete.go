@@ -22,7 +22,8 @@ func complete(cmd *cobra.Command) {
 			if len(args) >= len(arguments) {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			offered, directive := completeArgument(strings.Trim(arguments[len(args)], "[]"), args, begun)
+			name := strings.Trim(arguments[len(args)], "[]")
+			offered, directive := completeArgument(name, args, begun)
 			return offerable(offered), directive
 		}
 	} else if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
@@ -41,15 +42,17 @@ func complete(cmd *cobra.Command) {
 // activeHelp is how a line begins that a shell shows as a message, as cobra has it.
 const activeHelp = "_activeHelp_ "
 
-// offerable leaves out what would come to the shell as something else, as it has characters that are not shown, or blanks around it.
+// offerable leaves out what would come to the shell as something else, as it has characters that are
+// not shown, or blanks around it.
 func offerable(offered []string) []string {
 	return slices.DeleteFunc(offered, func(text string) bool {
 		return !printable(text) || text != strings.TrimSpace(text) || strings.HasPrefix(text, activeHelp)
 	})
 }
 
-// unofferable reports whether a shell asks what it may offer behind args, which have something in them that is not shown: cobra would print
-// that where nothing can be escaped, and nothing is offered then.
+// unofferable reports whether a shell asks what it may offer behind args, which have something in
+// them that is not shown: cobra would print that where nothing can be escaped, and nothing is
+// offered then.
 func unofferable(args []string) bool {
 	return len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) &&
 		slices.ContainsFunc(args, func(arg string) bool { return !printable(arg) })

@@ -238,7 +238,7 @@ func (d *dumper) show(log *raft.Log) error {
 	case d.json:
 		out := newEntryJSON(log)
 		if d.decodes(log) {
-			text := d.decode(log)
+			text := outside(d.decode(log))
 			out.Decoded = &text
 		}
 		return writeJSON(d.out, out)

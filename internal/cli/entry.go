@@ -54,7 +54,7 @@ type entryJSON struct {
 	AppendedAt string `json:"appended_at,omitempty"`
 
 	Servers []serverJSON `json:"servers,omitempty"` // of a configuration
-	Decoded *string      `json:"decoded,omitempty"` // by the user's decoder
+	Decoded *outside     `json:"decoded,omitempty"` // by the user's decoder
 }
 
 type serverJSON struct {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"maps"
@@ -24,129 +25,244 @@ import (
 
 // This file has a way to run every command, for tests of what holds for all of them.
 
-// hostile has what a terminal, a table, a line or a shell takes for something else, and nothing else; hostileBytes is no UTF-8 either.
+// hostile has what a terminal, a table, a line or a shell takes for something else, and nothing
+// else; hostileBytes is no UTF-8 either.
 const (
-	hostile      = "\x1b[31m\nrow\tcell\r\v\f\u202erl\u2067i\u200fm\u061ca\u2028s\u2029\u200dz\u200b\ufeff\u0085\u009b1mc\x7f\U000e0041\x07\x00\"$(x)`y`"
+	hostile = "\x1b[31m\nrow\tcell\r\v\f\u202erl\u2067i\u200fm\u061ca\u2028s\u2029\u200dz" +
+		"\u200b\ufeff\u0085\u009b1mc\x7f\U000e0041\x07\x00\"$(x)`y`"
 	hostileBytes = hostile + "\xff\xc3"
 	hostileName  = "s\x1b[31m\nrow\tx\r\u202e\u2028\u009b\x7f\xff" // of a file
 )
 
-// everyRun is a command line. A word in braces is a store of writeHostile, or a path at which there is nothing.
+// everyRun is a command line.
 type everyRun struct {
 	line    string
-	key     string // a last argument
-	changes bool   // a store, so that it needs one of its own
-	raw     bool   // it prints bytes as they are
-	fails   bool   // for another reason than its output
+	changes bool // a store, so that it needs one of its own
+	raw     bool // it prints bytes as they are
+	fails   bool // for another reason than its output
 }
 
-// everyCommand has runs of each command there is, by its path: TestEveryCommandIsRun sees to it.
-var everyCommand = map[string][]everyRun{
-	"ballast": {{line: ""}, {line: "--help"}, {line: "--version"}, {line: "", key: hostileBytes, fails: true}, {line: "--" + hostileName, fails: true}},
-	"ballast info": {{line: "info {wal}"}, {line: "info --json {wal}"}, {line: "info {bolt}"}, {line: "info --json {bolt}"}, {line: "info {badger}"},
-		{line: "info {raftwal}"}, {line: "info --json {raftwal}"}, {line: "info {shared}"}, {line: "info --json {shared}"},
-		{line: "info {damaged}", fails: true}, {line: "info {foreign}", fails: true}, {line: "info {export}", fails: true}, {line: "info {none}", fails: true},
-		{line: "info {folder}", fails: true}, {line: "info {all}", fails: true}, {line: "info {wal}/0000000000000001.wal", fails: true},
-		{line: "info --group 9 {shared}", fails: true}, {line: "info bolt:{wal}", fails: true}, {line: "info --help"}},
-	"ballast segments": {{line: "segments {wal}"}, {line: "segments --json {wal}"}, {line: "segments {shared}"}, {line: "segments {bolt}", fails: true}},
-	"ballast dump": {{line: "dump {wal}"}, {line: "dump --json {wal}"}, {line: "dump --limit 1 {wal}"}, {line: "dump --limit 1 --json {wal}"},
-		{line: "dump --raw {wal}", raw: true}, {line: "dump --raw --limit 3 {wal}", raw: true}, {line: "dump --width 0 {bolt}"}, {line: "dump --data text {badger}"},
-		{line: "dump --data json {wal}"}, {line: "dump --data msgpack {raftwal}"}, {line: "dump --decoder cat {wal}"}, {line: "dump --decoder cat --json {wal}"},
-		{line: "dump --decoder", key: "cat >&2; false", fails: true}, {line: "dump --from 900 {wal}"}, {line: "dump {damaged}", fails: true},
-		{line: "dump --follow --limit 2 {wal}"}, {line: "dump {shared}", fails: true}, {line: "dump --type " + hostileName + " {wal}", fails: true}},
-	"ballast stable":      {{line: "stable"}, {line: "stable --help"}},
-	"ballast stable list": {{line: "stable list {wal}"}, {line: "stable list --json {wal}"}, {line: "stable list {bolt}"}, {line: "stable list --json {badger}"}, {line: "stable list {raftwal}"}},
-	"ballast stable get": {{line: "stable get {wal}", key: hostileBytes}, {line: "stable get --json {bolt}", key: hostileBytes}, {line: "stable get --raw {wal}", key: hostileBytes, raw: true},
-		{line: "stable get {wal}", key: "no" + hostileBytes, fails: true}},
-	"ballast stable set": {{line: "stable set --force {wal} a", key: hostileBytes, changes: true}, {line: "stable set --force --json {bolt} a", key: hostileBytes, changes: true},
-		{line: "stable set --force {wal} CurrentTerm", key: hostileBytes, fails: true}, {line: "stable set --force {wal} LastVoteCand x", fails: true}},
-	"ballast stable delete": {{line: "stable delete --force {wal}", key: hostileBytes, changes: true}, {line: "stable delete --force --json {bolt}", key: hostileBytes, changes: true}},
-	"ballast verify": {{line: "verify {wal}"}, {line: "verify --json {bolt}"}, {line: "verify {badger}"}, {line: "verify {raftwal}"}, {line: "verify {shared}"}, {line: "verify --json {shared}"},
-		{line: "verify {damaged}", fails: true}, {line: "verify --json {damaged}", fails: true}},
-	"ballast diff":    {{line: "diff {wal} {bolt}"}, {line: "diff --json {wal} {bolt}"}, {line: "diff {wal} {raftwal}", fails: true}, {line: "diff --json {wal} {raftwal}", fails: true}, {line: "diff {wal} {damaged}", fails: true}},
-	"ballast compact": {{line: "compact {wal}", changes: true}, {line: "compact --json {bolt}", changes: true}, {line: "compact {raftwal}", fails: true}},
-	"ballast bench":   {{line: "bench --help"}, {line: "bench {wal}/LOCK", fails: true}, {line: "bench {none}", fails: true}},
-	"ballast migrate": {{line: "migrate {bolt} wal:{new}", changes: true}, {line: "migrate --json {bolt} wal:{new}", changes: true}, {line: "migrate --dry-run {raftwal} bolt:{new}"},
-		{line: "migrate --dry-run --json {bolt} wal:{new}"}, {line: "migrate --group 1={bolt} --group 2={badger} wal:{new}", changes: true},
-		{line: "migrate {damaged} bolt:{new}", fails: true}, {line: "migrate {bolt} wal:{wal}", fails: true}, {line: "migrate {bolt} {new}", fails: true}},
-	"ballast drop": {{line: "drop --force --group 7 {shared}", changes: true}, {line: "drop --force --json --group 7 {shared}", changes: true}, {line: "drop --force --group 9 {shared}", fails: true}},
-	"ballast repair": {{line: "repair {wal}"}, {line: "repair --json {bolt}"}, {line: "repair {damaged}", fails: true}, {line: "repair --json {damaged}", fails: true},
-		{line: "repair --write --accept-loss {damaged}", changes: true}, {line: "repair --write --accept-loss --json {damaged}", changes: true}, {line: "repair --write {damaged}", fails: true}, {line: "repair {raftwal}", fails: true}},
-	"ballast backup": {{line: "backup {wal} {new}", changes: true}, {line: "backup --json {wal} {new}", changes: true}, {line: "backup {bolt} {new}", fails: true}, {line: "backup {wal} {wal}", fails: true}},
-	"ballast export": {{line: "export {wal} {new}", changes: true}, {line: "export --json {bolt} {new}", changes: true}, {line: "export {wal} -", raw: true}, {line: "export {damaged} {new}", fails: true}, {line: "export {wal} {wal}", fails: true}},
-	"ballast import": {{line: "import {export} wal:{new}", changes: true}, {line: "import --json {export} bolt:{new}", changes: true}, {line: "import {foreign} wal:{new}", fails: true}, {line: "import {cut} wal:{new}", fails: true}},
-	// What these two print of a run TestReportsOfLongCommands looks at: they take seconds.
-	"ballast demo":                  {{line: "demo --help"}, {line: "demo --dir {all}", fails: true}, {line: "demo --engine " + hostileName, fails: true}, {line: "demo --metrics " + hostileName, fails: true}},
-	"ballast demo-peer":             {{line: "demo-peer --help"}, {line: "demo-peer --id " + hostileName, fails: true}},
-	"ballast version":               {{line: "version"}, {line: "version --json"}, {line: "version " + hostileName, fails: true}},
-	"ballast docs":                  {{line: "docs --help"}, {line: "docs {none}/x", fails: true}},
-	"ballast help":                  {{line: "help"}, {line: "help dump"}, {line: "help " + hostileName, fails: true}},
-	"ballast completion":            {{line: "completion"}, {line: "completion " + hostileName, fails: true}},
-	"ballast completion bash":       {{line: "completion bash"}},
-	"ballast completion zsh":        {{line: "completion zsh"}},
-	"ballast completion fish":       {{line: "completion fish"}},
-	"ballast completion powershell": {{line: "completion powershell"}},
-	"ballast __complete": {{line: "__complete info {all}/"}, {line: "__complete stable get {keys}", key: ""}, {line: "__complete stable get {wal}", key: ""}, {line: "__complete info --group", key: ""},
-		{line: "__complete", key: hostileBytes}, {line: "__complete dump --" + hostileName, key: ""}},
+// everyLine are runs of each command there is: TestEveryCommandIsRun sees to it. A word in braces
+// is a store of writeHostile, or a path at which there is nothing. NAME is hostileName, KEY
+// hostileBytes, and FALSE a decoder that fails. In front stands + where a store is changed, = where
+// bytes are printed as they are, and ! where it fails. What demo and bench print of a run, which
+// takes seconds, TestReportsOfLongCommands looks at.
+const everyLine = `
+  --help
+  --version
+! KEY
+! --NAME
+  info {wal}
+  info --json {wal}
+  info {bolt}
+  info --json {bolt}
+  info {badger}
+  info {raftwal}
+  info --json {raftwal}
+  info {shared}
+  info --json {shared}
+! info {damaged}
+! info {foreign}
+! info {export}
+! info {none}
+! info {folder}
+! info {all}
+! info {wal}/0000000000000001.wal
+! info --group 9 {shared}
+! info bolt:{wal}
+  info --help
+  segments {wal}
+  segments --json {wal}
+  segments {shared}
+! segments {bolt}
+  dump {wal}
+  dump --json {wal}
+  dump --limit 1 {wal}
+  dump --limit 1 --json {wal}
+= dump --raw {wal}
+= dump --raw --limit 3 {wal}
+  dump --width 0 {bolt}
+  dump --data text {badger}
+  dump --data json {wal}
+  dump --data msgpack {raftwal}
+  dump --decoder cat {wal}
+  dump --decoder cat --json {wal}
+! dump --decoder FALSE {wal}
+  dump --from 900 {wal}
+! dump {damaged}
+  dump --follow --limit 2 {wal}
+! dump {shared}
+! dump --type NAME {wal}
+  stable
+  stable --help
+  stable list {wal}
+  stable list --json {wal}
+  stable list {bolt}
+  stable list --json {badger}
+  stable list {raftwal}
+  stable get {wal} KEY
+  stable get --json {bolt} KEY
+= stable get --raw {wal} KEY
+! stable get {wal} noKEY
++ stable set --force {wal} a KEY
++ stable set --force --json {bolt} a KEY
+! stable set --force {wal} CurrentTerm KEY
+! stable set --force {wal} LastVoteCand x
++ stable delete --force {wal} KEY
++ stable delete --force --json {bolt} KEY
+  verify {wal}
+  verify --json {bolt}
+  verify {badger}
+  verify {raftwal}
+  verify {shared}
+  verify --json {shared}
+! verify {damaged}
+! verify --json {damaged}
+  diff {wal} {bolt}
+  diff --json {wal} {bolt}
+! diff {wal} {raftwal}
+! diff --json {wal} {raftwal}
+! diff {wal} {damaged}
++ compact {wal}
++ compact --json {bolt}
+! compact {raftwal}
+  bench --help
+! bench {wal}/LOCK
+! bench {none}
++ migrate {bolt} wal:{new}
++ migrate --json {bolt} wal:{new}
+  migrate --dry-run {raftwal} bolt:{new}
+  migrate --dry-run --json {bolt} wal:{new}
++ migrate --group 1={bolt} --group 2={badger} wal:{new}
+! migrate {damaged} bolt:{new}
+! migrate {bolt} wal:{wal}
+! migrate {bolt} {new}
++ drop --force --group 7 {shared}
++ drop --force --json --group 7 {shared}
+! drop --force --group 9 {shared}
+  repair {wal}
+  repair --json {bolt}
+! repair {damaged}
+! repair --json {damaged}
++ repair --write --accept-loss {damaged}
++ repair --write --accept-loss --json {damaged}
+! repair --write {damaged}
+! repair {raftwal}
++ backup {wal} {new}
++ backup --json {wal} {new}
+! backup {bolt} {new}
+! backup {wal} {wal}
++ export {wal} {new}
++ export --json {bolt} {new}
+= export {wal} -
+! export {damaged} {new}
+! export {wal} {wal}
++ import {export} wal:{new}
++ import --json {export} bolt:{new}
+! import {foreign} wal:{new}
+! import {cut} wal:{new}
+  demo --help
+! demo --dir {all}
+! demo --engine NAME
+! demo --metrics NAME
+  demo-peer --help
+! demo-peer --id NAME
+  version
+  version --json
+! version NAME
+  docs --help
+! docs {none}/x
+  help
+  help dump
+! help NAME
+  completion
+! completion NAME
+  completion bash
+  completion zsh
+  completion fish
+  completion powershell
+  __complete info {all}/
+  __complete stable get {keys} ''
+  __complete stable get {wal} ''
+  __complete info --group ''
+  __complete KEY
+  __complete dump --NAME ''
+`
+
+// everyCommand are these runs by the paths of the commands.
+func everyCommand() map[string][]everyRun {
+	root, all := newRoot(newStreams(nil, io.Discard, io.Discard)), map[string][]everyRun{}
+	for text := range strings.Lines(everyLine) {
+		text = cmp.Or(strings.TrimSuffix(text, "\n"), " ") // the first one has no arguments
+		mark, line := text[:1], strings.TrimSpace(text[1:])
+		words := strings.Fields(line)
+		path := "ballast " + cobra.ShellCompRequestCmd // which cobra adds when it is asked for
+		if len(words) == 0 || words[0] != cobra.ShellCompRequestCmd {
+			cmd, _, _ := root.Find(words) // the root where there is no such command
+			path = cmd.CommandPath()
+		}
+		run := everyRun{line, mark == "+", mark == "=", mark == "!"}
+		all[path] = append(all[path], run)
+	}
+	return all
 }
 
 // Every command there is has a run, also one that is new.
 func TestEveryCommandIsRun(t *testing.T) {
-	root := newRoot(newStreams(nil, io.Discard, io.Discard))
-	there := []string{"ballast __complete"} // which cobra adds when it is asked for
+	root, all := newRoot(newStreams(nil, io.Discard, io.Discard)), everyCommand()
+	there := []string{"ballast " + cobra.ShellCompRequestCmd}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		there = append(there, cmd.CommandPath())
+		long := cmd.Name() == "demo" || cmd.Name() == "bench"
+		asJSON := func(r everyRun) bool { return strings.Contains(r.line, "--json") }
+		runs := all[cmd.CommandPath()]
+		if cmd.Flags().Lookup("json") != nil && !long && !slices.ContainsFunc(runs, asJSON) {
+			t.Errorf("%s is not run with --json", cmd.CommandPath())
+		}
 		for _, below := range cmd.Commands() {
 			walk(below)
 		}
 	}
 	walk(root)
 	slices.Sort(there)
-	if runs := slices.Sorted(maps.Keys(everyCommand)); !slices.Equal(there, runs) {
-		t.Errorf("everyCommand has %q\nthere are %q", runs, there)
-	}
-	for path, runs := range everyCommand {
-		cmd, _, err := root.Find(strings.Fields(path)[1:])
-		if err != nil || cmd.Flags().Lookup("json") == nil || path == "ballast demo" || path == "ballast bench" {
-			continue
-		}
-		if !slices.ContainsFunc(runs, func(r everyRun) bool { return strings.Contains(r.line, "--json") }) {
-			t.Errorf("%s is not run with --json", path)
-		}
+	if runs := slices.Sorted(maps.Keys(all)); !slices.Equal(there, runs) {
+		t.Errorf("everyLine has %q\nthere are %q", runs, there)
 	}
 }
 
 // hostileStores are stores in which every text is hostile, in a folder whose name is.
 type hostileStores struct{ dir string }
 
-// args are those of a run, and where it may make something. One that changes a store gets one of its own.
+// args are those of a run, and where it may make something. One that changes a store gets one of
+// its own.
 func (h hostileStores) args(t *testing.T, r everyRun) (args []string) {
 	dir := h.dir
 	if r.changes || strings.Contains(r.line, "{new}") || strings.Contains(r.line, "--write") {
 		dir = filepath.Join(t.TempDir(), filepath.Base(h.dir))
 		must(t, os.Mkdir(dir, 0o700))
-		for _, name := range []string{"wal", "bolt", "badger", "shared", "damaged", "export", "cut", "foreign", "raftwal"} {
-			if strings.Contains(r.line, "{"+name+"}") {
-				copyAll(t, filepath.Join(h.dir, name), filepath.Join(dir, name))
+	}
+	for _, word := range strings.Fields(r.line) {
+		switch word {
+		case "''":
+			word = ""
+		case "FALSE":
+			word = "cat >&2; false"
+		default:
+			word = strings.ReplaceAll(word, "NAME", hostileName)
+			word = strings.ReplaceAll(word, "KEY", hostileBytes)
+		}
+		if before, rest, in := strings.Cut(word, "{"); in {
+			name, behind, _ := strings.Cut(rest, "}")
+			path := filepath.Join(dir, name)
+			if name == "all" {
+				path = dir
+			} else if dir != h.dir && name != "new" {
+				copyAll(t, filepath.Join(h.dir, name), path)
 			}
+			word = before + path + behind
 		}
-	}
-	for _, word := range strings.Split(r.line, " ") {
-		if begin := strings.Index(word, "{"); begin >= 0 {
-			end := strings.Index(word, "}")
-			word = word[:begin] + filepath.Join(dir, word[begin+1:end]) + word[end+1:]
-			word = strings.Replace(word, filepath.Join(dir, "all"), dir, 1)
-		}
-		if word != "" {
-			args = append(args, word)
-		}
-	}
-	if strings.HasPrefix(r.line, "dump --decoder") && r.key != "" {
-		return append(args, r.key, filepath.Join(dir, "wal"))
-	}
-	if r.key != "" || strings.HasPrefix(r.line, "__complete") && len(args) > 2 && !strings.HasSuffix(r.line, "/") {
-		args = append(args, r.key)
+		args = append(args, word)
 	}
 	return args
 }
@@ -170,15 +286,22 @@ func hostileEntries() (logs []*raft.Log) {
 	configuration := func(texts ...string) []byte {
 		var c raft.Configuration
 		for _, text := range texts {
-			c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(text), Address: raft.ServerAddress(text)})
+			server := raft.Server{ID: raft.ServerID(text), Address: raft.ServerAddress(text)}
+			c.Servers = append(c.Servers, server)
 		}
 		return raft.EncodeConfiguration(c)
 	}
+	behind := func(head ...byte) []byte {
+		return append(append(head, byte(len(hostile))), hostile...)
+	}
 	quoted := `{"a":"` + "\u202e\u2028\u009b\x7f\ufeff\U000e0041" + `"}`
 	for kind, data := range map[raft.LogType][][]byte{
-		raft.LogCommand: {[]byte(hostile), []byte(hostileBytes), []byte("text\n\tand more"), []byte(quoted), []byte(quoted + "\xff"), []byte("{\"a\":\"\xff\"}"),
-			append([]byte("\x81\xa1k\xd9"+string(rune(len(hostile)))), hostile...), append([]byte{0x07, 0x91, 0xd9, byte(len(hostile))}, hostile...)},
-		raft.LogAddPeerDeprecated:    {append([]byte{0x91, 0xd9, byte(len(hostile))}, hostile...)},
+		raft.LogCommand: {
+			[]byte(hostile), []byte(hostileBytes), []byte("text\n\tand more"), []byte(quoted),
+			[]byte(quoted + "\xff"), []byte("{\"a\":\"\xff\"}"),
+			behind(0x81, 0xa1, 'k', 0xd9), behind(0x07, 0x91, 0xd9), // MessagePack
+		},
+		raft.LogAddPeerDeprecated:    {behind(0x91, 0xd9)},
 		raft.LogRemovePeerDeprecated: {[]byte(hostile)},
 		raft.LogType(200):            {[]byte(hostile)},
 		raft.LogConfiguration:        {[]byte(hostile)},
@@ -187,7 +310,8 @@ func hostileEntries() (logs []*raft.Log) {
 			logs = append(logs, &raft.Log{Type: kind, Data: d, Extensions: []byte(hostile)})
 		}
 	}
-	logs = append(logs, &raft.Log{Type: raft.LogConfiguration, Data: configuration(hostile, hostileBytes, "", "a b", "n1")})
+	good := configuration(hostile, hostileBytes, "", "a b", "n1")
+	logs = append(logs, &raft.Log{Type: raft.LogConfiguration, Data: good})
 	for i, log := range logs {
 		log.Index, log.Term = uint64(i+1), 1
 	}
@@ -226,7 +350,9 @@ func writeHostile(t *testing.T) hostileStores {
 	must(t, err)
 	must(t, bolt.Close())
 	var made bytes.Buffer
-	out, err := export.NewWriter(&made, export.Store{FirstIndex: 1, LastIndex: uint64(len(hostileEntries())), Engine: hostileBytes})
+	last := uint64(len(hostileEntries()))
+	head := export.Store{FirstIndex: 1, LastIndex: last, Engine: hostileBytes}
+	out, err := export.NewWriter(&made, head)
 	must(t, err)
 	for _, log := range hostileEntries() {
 		must(t, out.Entry(log))
@@ -236,7 +362,8 @@ func writeHostile(t *testing.T) hostileStores {
 	must(t, os.WriteFile(at("export"), made.Bytes(), 0o600))
 	must(t, os.WriteFile(at("cut"), made.Bytes()[:made.Len()-9], 0o600))
 	must(t, log.Close())
-	badger, err := badgerstore.Open(at("badger"), &badgerstore.Options{NoSync: true, GCInterval: -1})
+	quick := &badgerstore.Options{NoSync: true, GCInterval: -1}
+	badger, err := badgerstore.Open(at("badger"), quick)
 	must(t, err)
 	fillHostile(t, badger)
 	must(t, badger.Close())
@@ -253,7 +380,8 @@ func writeHostile(t *testing.T) hostileStores {
 	flip(t, filepath.Join(at("damaged"), "0000000000000001.wal"), "and more")
 	writeForeign(t, at("foreign"))
 	copyAll(t, "../raftwal/testdata/raft-wal", at("raftwal"))
-	meta, err := bbolt.Open(filepath.Join(at("raftwal"), "wal-meta.db"), 0o600, &bbolt.Options{NoSync: true})
+	metaFile := filepath.Join(at("raftwal"), "wal-meta.db")
+	meta, err := bbolt.Open(metaFile, 0o600, &bbolt.Options{NoSync: true})
 	must(t, err)
 	must(t, meta.Update(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte("stable")).Put([]byte(hostileBytes), []byte(hostileBytes))

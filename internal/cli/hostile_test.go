@@ -15,26 +15,29 @@ import (
 // unsafeIn returns what of a text must not reach a terminal; "" for nothing.
 func unsafeIn(text string) string {
 	for i, r := range text {
-		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd") || !unicode.IsPrint(r) && r != '\n' && r != '\t' {
+		invalid := r == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd")
+		if invalid || !unicode.IsPrint(r) && r != '\n' && r != '\t' {
 			return text[max(0, i-40):min(len(text), i+10)]
 		}
 	}
 	return ""
 }
 
-// Whatever a store, a name or an argument holds, no command prints what does something to a terminal, nor a line that is none.
+// Whatever a store, a name or an argument holds, no command prints what does something to a
+// terminal, nor a line that is none.
 func TestHostileText(t *testing.T) {
 	t.Parallel()
 	stores := writeHostile(t)
-	for path, runs := range everyCommand {
+	for path, runs := range everyCommand() {
 		t.Run(path, func(t *testing.T) {
 			for _, r := range runs {
 				args := stores.args(t, r)
 				status, stdout, stderr := runBallast(args...)
-				if failed := status == ExitFailure || status == ExitUsage; failed != r.fails && status != ExitCorrupt && status != ExitDiffer {
+				found := status == ExitCorrupt || status == ExitDiffer
+				if r.fails != (status != 0) || r.changes && found {
 					t.Errorf("%q: status %d, %s%s", args, status, stdout, stderr)
 				}
-				if bad := unsafeIn(stderr); bad != "" || strings.Contains(stderr, "\nrow") || strings.Count(stderr, "\n") > 5 {
+				if unsafeIn(stderr) != "" || strings.Contains(stderr, "\nrow") {
 					t.Errorf("%q: standard error has %q", args, stderr)
 				}
 				if r.raw {
@@ -43,7 +46,7 @@ func TestHostileText(t *testing.T) {
 				if bad := unsafeIn(stdout); bad != "" || strings.Contains(stdout, "\nrow") {
 					t.Errorf("%q: standard output has %q in\n%q", args, bad, stdout)
 				}
-				if strings.Contains(r.line, "--json") && !strings.Contains(r.line, "--decoder") {
+				if strings.Contains(r.line, "--json") {
 					wantJSON(t, args, stdout)
 				}
 			}
@@ -77,15 +80,20 @@ func TestHostileIDs(t *testing.T) {
 	if want := jsonKey("wal:" + stores.dir + "/wal"); got.Store != want {
 		t.Errorf("the store is %q, want %q", got.Store, want)
 	}
-	if s := got.Configuration.Servers; len(s) != 5 || s[0].ID != hostile || s[0].Address != hostile || s[1].ID != jsonKey(hostileBytes) {
+	s, inHex := got.Configuration.Servers, jsonKey(hostileBytes)
+	if len(s) != 5 || s[0].ID != hostile || s[0].Address != hostile || s[1].ID != inHex {
 		t.Errorf("the servers are %q", s)
 	}
-	if got.Stable["LastVoteCand"] != hostile || string(got.Other[hostile]) != hostileBytes || string(got.Other[jsonKey(hostileBytes)]) != hostileBytes {
+	if got.Stable["LastVoteCand"] != hostile || string(got.Other[hostile]) != hostileBytes ||
+		string(got.Other[inHex]) != hostileBytes {
 		t.Errorf("the stable values are %q and %q", got.Stable, got.Other)
 	}
 	_, stdout, _ = runBallast("info", "wal:"+stores.dir+"/wal")
-	for _, want := range []string{` "" at ""` + "\n", ` "a b" at "a b"` + "\n", ` n1 at n1` + "\n", `  "two words" `, `  Voter "\x1b[31m\nrow\tcell`} {
-		if !strings.Contains(stdout, want) && !strings.Contains("\n"+stdout, strings.Replace(want, "  ", "\n", 1)) {
+	for _, want := range []string{
+		` Voter "" at ""` + "\n", ` Voter "a b" at "a b"` + "\n", ` Voter n1 at n1` + "\n",
+		"\n" + `"two words"  `, ` Voter "\x1b[31m\nrow\tcell`,
+	} {
+		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
 	}
@@ -95,8 +103,10 @@ func TestHostileIDs(t *testing.T) {
 func TestReportsOfLongCommands(t *testing.T) {
 	report := &demo.Report{Engine: "wal", Problems: []string{hostileBytes}}
 	measured := &bench.Report{
-		Dir: hostileBytes, FileSystem: hostileBytes, Device: hostileBytes, Ways: []bench.Way{{Extents: "x", Failed: hostileBytes}},
-		Workloads: []bench.Workload{{Name: "x", Results: []bench.Result{{Engine: "wal", Failed: hostileBytes}}}}, Advice: []bench.Advice{{Text: hostileBytes}},
+		Dir: hostileBytes, FileSystem: hostileBytes, Device: hostileBytes,
+		Ways:      []bench.Way{{Extents: "x", Failed: hostileBytes}},
+		Workloads: []bench.Workload{{Name: "x", Results: []bench.Result{{Failed: hostileBytes}}}},
+		Advice:    []bench.Advice{{Text: hostileBytes}},
 	}
 	for name, write := range map[string]func(s streams) error{
 		"demo":        func(s streams) error { return printReport(s.out, report, false) },
@@ -125,7 +135,8 @@ func TestReportsOfLongCommands(t *testing.T) {
 	} {
 		var out, complaints bytes.Buffer
 		s := newStreams(nil, &out, &complaints)
-		if status := s.end(write(s), nil); status != 0 || unsafeIn(out.String()) != "" || unsafeIn(complaints.String()) != "" {
+		status := s.end(write(s), nil)
+		if status != 0 || unsafeIn(out.String()+complaints.String()) != "" {
 			t.Errorf("%s: status %d, %q %q", name, status, out.String(), complaints.String())
 		}
 		if name != "what forgets it" && strings.Contains(out.String(), "\nrow") {
@@ -136,15 +147,18 @@ func TestReportsOfLongCommands(t *testing.T) {
 		}
 		complaints.Reset()
 		s = newStreams(nil, &failing{err: errFull}, &complaints)
-		if status := s.end(write(s), nil); status != ExitFailure || !strings.Contains(complaints.String(), "writing to standard output: ") {
-			t.Errorf("%s to a full disk: status %d, %q", name, status, complaints.String())
+		status = s.end(write(s), nil)
+		text := complaints.String()
+		if status != ExitFailure || !strings.Contains(text, "writing to standard output: ") {
+			t.Errorf("%s to a full disk: status %d, %q", name, status, text)
 		}
 	}
 	var line bytes.Buffer
 	r := newReading(newStreams(nil, &line, &line), 1, 2)
 	r.w = &line
 	r.draw(hostileBytes)
-	if text := strings.ReplaceAll(line.String(), "\r", ""); unsafeIn(text) != "" || strings.Contains(text, "\n") {
+	text := strings.ReplaceAll(line.String(), "\r", "")
+	if unsafeIn(text) != "" || strings.Contains(text, "\n") {
 		t.Errorf("progress: %q", text)
 	}
 }
@@ -152,15 +166,16 @@ func TestReportsOfLongCommands(t *testing.T) {
 // What is printable is shown as it is; everything else can be told from all other texts.
 func TestShown(t *testing.T) {
 	for text, want := range map[string][3]string{ // shown, word, escaped
-		"":              {"", `""`, ""},
-		"n1":            {"n1", "n1", "n1"},
-		"/a b/ü…世":      {"/a b/ü…世", `"/a b/ü…世"`, "/a b/ü…世"},
-		`a"b`:           {`a"b`, `"a\"b"`, `a"b`},
-		"\x1b[0m":       {`"\x1b[0m"`, `"\x1b[0m"`, `\x1b[0m`},
-		"a\nb\t":        {`"a\nb\t"`, `"a\nb\t"`, `a\nb\t`},
-		"\u202ea":       {`"\u202ea"`, `"\u202ea"`, `\u202ea`},
-		"\U000e0041":    {`"\U000e0041"`, `"\U000e0041"`, `\U000e0041`},
-		"a\xffb\ufffdc": {`"a\xffb` + "\ufffd" + `c"`, `"a\xffb` + "\ufffd" + `c"`, `a\xffb` + "\ufffd" + `c`},
+		"":           {"", `""`, ""},
+		"n1":         {"n1", "n1", "n1"},
+		"/a b/ü…世":   {"/a b/ü…世", `"/a b/ü…世"`, "/a b/ü…世"},
+		`a"b`:        {`a"b`, `"a\"b"`, `a"b`},
+		"\x1b[0m":    {`"\x1b[0m"`, `"\x1b[0m"`, `\x1b[0m`},
+		"a\nb\t":     {`"a\nb\t"`, `"a\nb\t"`, `a\nb\t`},
+		"\u202ea":    {`"\u202ea"`, `"\u202ea"`, `\u202ea`},
+		"\U000e0041": {`"\U000e0041"`, `"\U000e0041"`, `\U000e0041`},
+		"a\xffb":     {`"a\xffb"`, `"a\xffb"`, `a\xffb`},
+		"\ufffd":     {"\ufffd", "\ufffd", "\ufffd"},
 	} {
 		if got := [3]string{shown(text), word(text), escaped(text)}; got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
@@ -170,7 +185,8 @@ func TestShown(t *testing.T) {
 		b, err := json.Marshal(text)
 		must(t, err)
 		var back string
-		if err := json.Unmarshal(escapedJSON(b), &back); err != nil || back != text || unsafeIn(string(escapedJSON(b))) != "" {
+		err = json.Unmarshal(escapedJSON(b), &back)
+		if err != nil || back != text || unsafeIn(string(escapedJSON(b))) != "" {
 			t.Errorf("%q as JSON is %s, which is %q, %v", text, escapedJSON(b), back, err)
 		}
 	}

@@ -193,7 +193,7 @@ type repairPlan struct {
 	ComeAgain    []indexRange `json:"come_again"` // entries that are not kept and that no snapshot covers
 	ComeMore     bool         `json:"come_more"`  // and perhaps more behind them, which cannot be seen
 	StableUnsure bool         `json:"stable_unsure"`
-	StableStale  []string     `json:"stable_stale,omitempty"` // keys of values that may be older than what was acknowledged
+	StableStale  []outside    `json:"stable_stale,omitempty"` // keys of values that may be older than what was acknowledged
 	Loses        bool         `json:"loses"`                  // --write needs --accept-loss
 
 	// SnapshotBeyond is the index of a snapshot that is needed, and above the last entry that is seen to have been stored.

@@ -21,10 +21,10 @@ type wreck struct {
 	later *source // behind the last one; nil when none is missing
 
 	stable       map[string][]byte
-	stableUnsure bool // one may have been set that cannot be read
-	stale        []string
-	endUnsure    bool   // there may have been entries behind the last one
-	reached      uint64 // the highest index that is seen to have been stored
+	stableUnsure bool      // one may have been set that cannot be read
+	stale        []outside // keys
+	endUnsure    bool      // there may have been entries behind the last one
+	reached      uint64    // the highest index that is seen to have been stored
 	damaged      []damageJSON
 	scan         *scanned // of log, when it was read already
 	close        func() error
@@ -83,11 +83,14 @@ func (p place) salvage() (*wreck, error) {
 		return nil, err
 	}
 	w := &wreck{
-		log: &source{p, found.Log}, stable: found.Stable, stableUnsure: found.StableUnsure, stale: found.Stale,
+		log: &source{p, found.Log}, stable: found.Stable, stableUnsure: found.StableUnsure,
 		reached: found.Reached, close: found.Close,
 	}
 	if found.Missing() {
 		w.later = &source{p, found.Later}
+	}
+	for _, key := range found.Stale {
+		w.stale = append(w.stale, outside(key))
 	}
 	for _, d := range found.Damage {
 		w.damaged = append(w.damaged, newDamageJSON(d))
@@ -117,7 +120,7 @@ func (w *wreck) readStable(src *source) error {
 		switch {
 		case corrupt:
 			w.damaged, w.stableUnsure = append(w.damaged, newDamageJSON(damage)), true
-			w.stale = append(w.stale, string(key))
+			w.stale = append(w.stale, outside(key))
 		case err == nil:
 			w.stable[string(key)] = value
 		case !errors.Is(err, ballast.ErrKeyNotFound):

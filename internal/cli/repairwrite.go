@@ -211,9 +211,9 @@ func (p *repairPlan) lossLines() (lines []string) {
 	return lines
 }
 
-func quoteKeys(keys []string) (out []string) {
+func quoteKeys(keys []outside) (out []string) {
 	for _, key := range keys {
-		out = append(out, stableValue{key: key}.label())
+		out = append(out, stableValue{key: string(key)}.label())
 	}
 	return out
 }

@@ -16,14 +16,17 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// This file is how a text from outside is shown: what a store, the name of a file, a peer, the environment or an error holds may be
-// anything, and a terminal does what some of it says. An escape sequence moves the cursor, a line break makes a row of a table that
-// is none, a mark for right-to-left text turns the order of what follows round.
+// This file is how a text from outside is shown: what a store, the name of a file, a peer, the
+// environment or an error holds may be anything, and a terminal does what some of it says. An
+// escape sequence moves the cursor, a line break makes a row of a table that is none, a mark for
+// right-to-left text turns the order of what follows round.
 //
-// What stands alone, as an id or a path, is shown by shown or word: as it is where nothing in it is special, and otherwise quoted as
-// in Go. Cells of a table, lines and errors, which are put together, are escaped in place. Whatever forgets that, a stream escapes.
+// What stands alone, as an id or a path, is shown by shown or word: as it is where nothing in it is
+// special, and otherwise quoted as in Go. Cells of a table, lines and errors, which are put
+// together, are escaped in place. Whatever forgets that, a stream escapes.
 
-// printable reports whether a text may go to a terminal as it is: it is UTF-8, and has graphic characters and blanks only.
+// printable reports whether a text may go to a terminal as it is: it is UTF-8, and has graphic
+// characters and blanks only.
 func printable(text string) bool {
 	for i, r := range text {
 		if r == utf8.RuneError && badByte(text[i:]) || !unicode.IsPrint(r) {
@@ -33,13 +36,15 @@ func printable(text string) bool {
 	return true
 }
 
-// badByte reports whether a text begins with a byte that is no UTF-8, and not with U+FFFD, as which it is read.
+// badByte reports whether a text begins with a byte that is no UTF-8, and not with U+FFFD, as which
+// it is read.
 func badByte(text string) bool {
 	_, size := utf8.DecodeRuneInString(text)
 	return size == 1
 }
 
-// shown is a text that stands alone, for people: in quotes where that is needed to see what is in it.
+// shown is a text that stands alone, for people: in quotes where that is needed to see what is in
+// it.
 func shown(text string) string {
 	if printable(text) {
 		return text
@@ -47,7 +52,8 @@ func shown(text string) string {
 	return strconv.Quote(text)
 }
 
-// word is a text that stands alone among others, of which it must not seem to be several: an id, an address, a key.
+// word is a text that stands alone among others, of which it must not seem to be several: an id, an
+// address, a key.
 func word(text string) string {
 	if text == "" || strings.ContainsAny(text, " \"") {
 		return strconv.Quote(text)
@@ -55,7 +61,8 @@ func word(text string) string {
 	return shown(text)
 }
 
-// escaped is a text of several parts, in one line: what cannot be shown is written as in a string of Go.
+// escaped is a text of several parts, in one line: what cannot be shown is written as in a string
+// of Go.
 func escaped(text string) string {
 	if printable(text) {
 		return text
@@ -63,24 +70,31 @@ func escaped(text string) string {
 	return string(appendEscaped(nil, text, ""))
 }
 
-// appendEscaped appends a text of which only the characters that are printable, or in kept, are as they were.
+// appendEscaped appends a text of which only the characters that are printable, or in kept, are as
+// they were.
 func appendEscaped(to []byte, text, kept string) []byte {
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
 		switch one := text[:size]; {
-		case r == utf8.RuneError && size == 1, !unicode.IsPrint(r) && !strings.ContainsRune(kept, r):
+		case r == utf8.RuneError && size == 1:
+			to = fmt.Appendf(to, `\x%02x`, one)
+		case unicode.IsPrint(r), strings.ContainsRune(kept, r):
+			to = append(to, one...)
+		default:
 			quoted := strconv.Quote(one)
 			to = append(to, quoted[1:len(quoted)-1]...)
-		default:
-			to = append(to, one...)
 		}
 		text = text[size:]
 	}
 	return to
 }
 
-// escapedJSON replaces what JSON allows in a string and a terminal should not get by \u and four digits, with the same meaning.
+// escapedJSON replaces what JSON allows in a string and a terminal should not get by \u and four
+// digits, with the same meaning.
 func escapedJSON(b []byte) []byte {
+	if isPlain(b) {
+		return b
+	}
 	var out []byte
 	for _, r := range string(b) {
 		if r == '\n' || unicode.IsPrint(r) {
@@ -100,7 +114,8 @@ type outside string
 // String implements fmt.Stringer.
 func (o outside) String() string { return shown(string(o)) }
 
-// MarshalText implements encoding.TextMarshaler. JSON has no bytes that are no UTF-8: such a text is all its bytes in hexadecimal digits.
+// MarshalText implements encoding.TextMarshaler. JSON has no bytes that are no UTF-8: such a text
+// is all its bytes in hexadecimal digits.
 func (o outside) MarshalText() ([]byte, error) { return []byte(jsonKey(string(o))), nil }
 
 // jsonKey keeps two texts that are no UTF-8 from becoming the same in JSON.
@@ -111,11 +126,13 @@ func jsonKey(text string) string {
 	return "0x" + hex.EncodeToString([]byte(text))
 }
 
-// errorText is an error in one line. It takes away the prefix that errors of package ballast have, and line ends of joined errors.
+// errorText is an error in one line. It takes away the prefix that errors of package ballast have,
+// and line ends of joined errors.
 func errorText(err error, args []string) string {
 	text := err.Error()
 	names := append(namesIn(err), namesOf(args)...)
-	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	// One may be a part of another.
+	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
 	for _, name := range names {
 		if name != "" && !printable(name) {
 			text = strings.ReplaceAll(text, name, strconv.Quote(name))
@@ -152,7 +169,8 @@ func namesIn(err error) (names []string) {
 	return append(names, namesIn(errors.Unwrap(err))...)
 }
 
-// namesOf returns the parts of a command line that an error may show: arguments, and what follows the name of an engine or of a flag.
+// namesOf returns the parts of a command line that an error may show: arguments, and what follows
+// the name of an engine or of a flag.
 func namesOf(args []string) (names []string) {
 	for _, arg := range args {
 		if printable(arg) {

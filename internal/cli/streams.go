@@ -22,7 +22,8 @@ type streams struct {
 	out, err *stream
 }
 
-// newStreams takes what the system gave. Results are kept back until there is a message, so that both come in their order.
+// newStreams takes what the system gave. Results are kept back until there is a message, so that
+// both come in their order.
 func newStreams(in io.Reader, out, err io.Writer) streams {
 	s := streams{in: in, out: newStream(out), err: newStream(err)}
 	s.out.live = s.out.terminal()
@@ -38,12 +39,13 @@ func (s streams) tell(format string, args ...any) {
 // done says that what the command was to do is done, and only its report is to come.
 func (s streams) done() { s.out.isDone = true }
 
-// stream is where a command writes text. What cannot be written is remembered, and Main ends with it: so no command has to look at each
-// write, nor to flush. What must not reach a terminal is escaped.
+// stream is where a command writes text. What cannot be written is remembered, and Main ends with
+// it: so no command has to look at each write, nor to flush. What must not reach a terminal is
+// escaped.
 type stream struct {
 	to     io.Writer
 	live   bool    // each write is shown at once
-	first  *stream // flushed before this is written to; with that, what cannot be written here is nobody's business
+	first  *stream // flushed before this is written to, which then never fails
 	isDone bool
 
 	mu   sync.Mutex
@@ -67,7 +69,8 @@ type rawStream struct{ *stream }
 // Write implements io.Writer.
 func (r rawStream) Write(b []byte) (int, error) { return r.write(b, false) }
 
-// shownAtOnce returns a writer of the same output, of which nothing waits, for what is no text or was escaped.
+// shownAtOnce returns a writer of the same output, of which nothing waits, for what is no text or
+// was escaped.
 func (o *stream) shownAtOnce() io.Writer { return liveStream{o} }
 
 type liveStream struct{ *stream }
@@ -78,7 +81,8 @@ func (l liveStream) Write(b []byte) (int, error) {
 	return n, errors.Join(err, l.flush())
 }
 
-// write returns no error of standard error: a message that nobody gets does not change how a command ends.
+// write returns no error of standard error: a message that nobody gets does not change how a
+// command ends.
 func (o *stream) write(b []byte, text bool) (int, error) {
 	if o.first != nil {
 		_ = o.first.flush() // which remembers why
@@ -202,7 +206,8 @@ func (e *outputError) Error() string {
 	if e.of.isDone {
 		what = "the job is done, but what is printed about it is not complete"
 	}
-	return fmt.Sprintf("%s: writing to standard output: %v; make room there, or send it elsewhere", what, e.err)
+	return fmt.Sprintf("%s: writing to standard output: %v; make room there, or send it elsewhere",
+		what, e.err)
 }
 
 func (e *outputError) Unwrap() error { return e.err }

@@ -29,7 +29,7 @@ func (f *failing) Write(b []byte) (int, error) {
 func TestEveryOutputFails(t *testing.T) {
 	t.Parallel()
 	stores := writeHostile(t)
-	for path, runs := range everyCommand {
+	for path, runs := range everyCommand() {
 		t.Run(path, func(t *testing.T) {
 			for _, r := range runs {
 				if r.changes { // it takes a while, and prints a line or more at its end
@@ -47,7 +47,8 @@ func TestEveryOutputFails(t *testing.T) {
 					continue
 				}
 				for _, left := range []int{0, len(stdout) / 2, len(stdout) - 1} {
-					if left == 0 || !strings.Contains(stdout, "seconds") { // which have more digits another time
+					// Seconds have more digits another time.
+					if left == 0 || !strings.Contains(stdout, "seconds") {
 						wantFull(t, args, left, status, r)
 					}
 				}
@@ -63,14 +64,15 @@ func wantFull(t *testing.T, args []string, left, status int, r everyRun) {
 	var complaints bytes.Buffer
 	got := Main(args, strings.NewReader(""), &failing{left: left, err: errFull}, &complaints)
 	if got != ExitFailure && (got == 0 || got != status) {
-		t.Errorf("%q with a disk that is full after %d bytes: status %d, without %d", args, left, got, status)
+		t.Errorf("%q with room for %d bytes: status %d, otherwise %d", args, left, got, status)
 	}
 	said := "ballast: "
 	if r.changes {
 		said += "the job is done, but what is printed about it is not complete"
 	}
 	text := complaints.String()
-	if !strings.Contains(text, said) || strings.Count(text, "writing to standard output: no space left on device; make room there, ") != 1 {
+	why := "writing to standard output: no space left on device; make room there, "
+	if !strings.Contains(text, said) || strings.Count(text, why) != 1 {
 		t.Errorf("%q with a full disk says %q", args, text)
 	}
 }
@@ -80,8 +82,9 @@ func wantGone(t *testing.T, args []string, status int) {
 	t.Helper()
 	var complaints bytes.Buffer
 	got := Main(args, strings.NewReader(""), &failing{err: syscall.EPIPE}, &complaints)
-	if got != ExitPipe && got != status || strings.Contains(complaints.String(), "standard output") || got == 0 {
-		t.Errorf("%q into a closed pipe: status %d, %q", args, got, complaints.String())
+	text := complaints.String()
+	if got != ExitPipe && (got == 0 || got != status) || strings.Contains(text, "standard output") {
+		t.Errorf("%q into a closed pipe: status %d, %q", args, got, text)
 	}
 }
 
@@ -89,12 +92,14 @@ func wantGone(t *testing.T, args []string, status int) {
 func wantSilent(t *testing.T, args []string, status int, stdout string) {
 	t.Helper()
 	var out bytes.Buffer
-	if got := Main(args, strings.NewReader(""), &out, &failing{err: errFull}); got != status || out.String() != stdout {
-		t.Errorf("%q with no room for messages: status %d, want %d, and\n%s", args, got, status, out.String())
+	got := Main(args, strings.NewReader(""), &out, &failing{err: errFull})
+	if got != status || out.String() != stdout {
+		t.Errorf("%q without messages: status %d, want %d\n%s", args, got, status, out.String())
 	}
 }
 
-// A result and a message come in the order in which they were written, and nothing follows what could not be written.
+// A result and a message come in the order in which they were written, and nothing follows what
+// could not be written.
 func TestStreams(t *testing.T) {
 	var both bytes.Buffer
 	s := newStreams(nil, &both, &both)
@@ -104,7 +109,8 @@ func TestStreams(t *testing.T) {
 	if both.String() != "one\nballast: two\n" {
 		t.Errorf("before the end there is %q", both.String())
 	}
-	if status := s.end(errors.New("four"), nil); status != ExitFailure || both.String() != "one\nballast: two\nthree\nballast: four\n" {
+	status := s.end(errors.New("four"), nil)
+	if status != ExitFailure || both.String() != "one\nballast: two\nthree\nballast: four\n" {
 		t.Errorf("status %d, %q", status, both.String())
 	}
 
@@ -112,18 +118,22 @@ func TestStreams(t *testing.T) {
 	s = newStreams(nil, &failing{err: errFull}, &complaints)
 	_ = writeLines(s.out, "lost")
 	s.tell("message")
-	if err := writeLines(s.out, "more"); !errors.Is(err, errFull) || !errors.Is(s.out.failed(), errFull) {
+	err := writeLines(s.out, "more")
+	if !errors.Is(err, errFull) || !errors.Is(s.out.failed(), errFull) {
 		t.Errorf("behind what could not be written: %v", err)
 	}
-	status := s.end(errors.Join(errors.New("another"), s.out.failed()), nil)
+	status = s.end(errors.Join(errors.New("another"), s.out.failed()), nil)
 	if status != ExitFailure || strings.Count(complaints.String(), "standard output") != 1 {
 		t.Errorf("status %d, %q", status, complaints.String())
 	}
-	for err, want := range map[error]int{exitStatus(ExitCorrupt): ExitCorrupt, usagef("x"): ExitUsage, errors.New("x"): ExitFailure} {
+	for err, want := range map[error]int{
+		exitStatus(ExitCorrupt): ExitCorrupt, usagef("x"): ExitUsage, errors.New("x"): ExitFailure,
+	} {
 		complaints.Reset()
 		s = newStreams(nil, &failing{err: io.ErrShortWrite}, &complaints)
 		_ = writeLines(s.out, "lost")
-		if got := s.end(err, nil); got != want || !strings.Contains(complaints.String(), "standard output: short write") {
+		got := s.end(err, nil)
+		if got != want || !strings.Contains(complaints.String(), "standard output: short write") {
 			t.Errorf("%v: status %d, want %d, %q", err, got, want, complaints.String())
 		}
 	}

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -77,7 +78,9 @@ func run(ctx context.Context, fuzztime time.Duration, only string, parallel int,
 		}
 		targets = append(targets, t)
 	}
-	printTable(os.Stdout, targets)
+	if err := printTable(os.Stdout, targets); err != nil {
+		return crashes, err
+	}
 	if len(targets) == 0 {
 		return 0, errors.New("there is no such target")
 	}
@@ -147,7 +150,8 @@ func (t *target) read(out string) {
 
 var written = regexp.MustCompile(`Failing input written to (\S+)`)
 
-func printTable(w io.Writer, targets []target) {
+func printTable(to io.Writer, targets []target) error {
+	w := bufio.NewWriter(to)
 	row := "%-58s %-20s %12v %16v %8v  %s\n"
 	fmt.Fprintf(w, row, "package", "target", "executions", "new interesting", "total", "crashes")
 	crashes, executions := 0, int64(0)
@@ -164,4 +168,5 @@ func printTable(w io.Writer, targets []target) {
 		fmt.Fprintf(w, row, t.pkg, t.name, t.executions, t.interesting, t.total, crash)
 	}
 	fmt.Fprintf(w, "%d targets, %d executions, %d crashes\n", len(targets), executions, crashes)
+	return w.Flush()
 }

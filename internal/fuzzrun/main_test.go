@@ -22,7 +22,9 @@ func TestFigures(t *testing.T) {
 		"fuzz: elapsed: 6s, execs: 250 (50/sec), new interesting: 4 (total: 7)\nPASS\n")
 	b := target{pkg: "example.org/a", name: "FuzzB", crashed: true, told: "Failing input written to testdata/fuzz/FuzzB/0123\n"}
 	var out bytes.Buffer
-	printTable(&out, []target{a, b})
+	if err := printTable(&out, []target{a, b}); err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"250                4        7  0\n", "kept as testdata/fuzz/FuzzB/0123", "2 targets, 250 executions, 1 crashes"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)

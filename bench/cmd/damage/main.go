@@ -18,6 +18,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -101,7 +102,7 @@ func run(c config, out, progress io.Writer) (err error) {
 		e.SetIndent("", "\t")
 		err = e.Encode(results)
 	} else {
-		printTable(out, c, results)
+		err = printTable(out, c, results)
 	}
 	for _, r := range results {
 		if s := byName(r.Store); s.checks && r.Counts[wrong]+r.Counts[lost]+r.Counts[panicked]+r.Counts[hung] > 0 {
@@ -148,7 +149,8 @@ func trials(c config, s storeKind, dir string, progress io.Writer) (r result, er
 }
 
 // printTable prints the counts, and then those of each kind of damage.
-func printTable(w io.Writer, c config, results []result) {
+func printTable(to io.Writer, c config, results []result) error {
+	w := bufio.NewWriter(to)
 	line := func(name, version string, trials int, counts map[outcome]int) {
 		fmt.Fprintf(w, "%-28s %-9s %7d", name, version, trials)
 		for _, o := range outcomes {
@@ -174,4 +176,5 @@ func printTable(w io.Writer, c config, results []result) {
 			line(r.Store+", "+kind, "", n, r.ByKind[kind])
 		}
 	}
+	return w.Flush()
 }
