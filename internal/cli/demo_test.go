@@ -33,6 +33,7 @@ func demoJSON(t *testing.T, args ...string) (status int, report map[string]any, 
 // A demo survives its kills on every durable engine; a second one goes on in the folder; and when the
 // client claims one write more than was acknowledged, that one is lost.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	for _, e := range engines {
 		if e.open == nil {
 			continue
@@ -130,6 +131,7 @@ func findsClaimed(t *testing.T, dir string, first map[string]any) {
 
 // However a demo's client ends, its peers end too.
 func TestPeersDieWithTheirClient(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	executable, err := os.Executable()
 	if err != nil {

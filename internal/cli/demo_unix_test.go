@@ -14,6 +14,7 @@ import (
 
 // Ctrl-C goes to the demo and to its peers. The demo stops them, removes its temporary folder, and says so.
 func TestInterruptCleansUp(t *testing.T) {
+	t.Parallel()
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

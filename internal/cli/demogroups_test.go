@@ -11,6 +11,7 @@ import (
 
 // Several raft groups in each peer survive the kills, all on one wal; and another number of groups is refused in the folder.
 func TestDemoGroups(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new")
 	status, report, _ := demoJSON(t, "--groups", "6", "--dir", dir)
 	wantSurvived(t, status, report, defaultEngine)

@@ -8,6 +8,7 @@ import (
 
 // Only who imports a sink builds what it needs, and only this command does.
 func TestSinksStayOutOfOthers(t *testing.T) {
+	t.Parallel()
 	const module = "github.com/raft-ballast/ballast"
 	backends := []string{module + "/metrics/", "github.com/prometheus/"}
 	for _, pkg := range []string{"", "/wal", "/boltstore", "/badgerstore", "/memstore", "/logcache", "/storetest", "/metrics", "/stepdown", "/hclogslog"} {

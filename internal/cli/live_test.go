@@ -110,6 +110,7 @@ func command(index, term uint64) *raft.Log {
 
 // Who follows a log sees what is added, what raft replaces, and that entries went into a snapshot.
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	log := openLog(t, dir)
 	must(t, log.StoreLogs([]*raft.Log{command(1, 1), command(2, 1)}))
@@ -149,6 +150,7 @@ func TestFollow(t *testing.T) {
 
 // While a peer writes, cuts off its end and compacts, in one segment after the other, each entry is shown once and in order.
 func TestFollowBesideAWriter(t *testing.T) {
+	t.Parallel()
 	const last, size = 200, 16 << 10
 	dir := t.TempDir()
 	log, rng := openLog(t, dir), oracle.Random(1)
@@ -218,6 +220,7 @@ func wantFollowed(t *testing.T, text string, terms map[uint64]uint64) {
 
 // --to and --limit end it.
 func TestFollowEnds(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]dumpFlags{"to": {follow: true, data: "auto", to: 3}, "limit": {follow: true, data: "auto", limit: 3}} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -256,6 +259,7 @@ func (i *interrupting) GetLog(index uint64, log *raft.Log) error {
 
 // While a log is exported the peer replaces all of it, and ends at the same index: what is exported is of one moment, or nothing.
 func TestExportReplaced(t *testing.T) {
+	t.Parallel()
 	const last, size = 200, 32 << 10
 	dir := t.TempDir()
 	log, rng := openLog(t, dir), oracle.Random(1)

@@ -29,6 +29,7 @@ func TestFollowInterrupted(t *testing.T) {
 
 // Ctrl-C ends the measuring, and nothing is left of it.
 func TestBenchInterrupted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	executable, err := os.Executable()
 	must(t, err)

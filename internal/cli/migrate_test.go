@@ -63,6 +63,7 @@ func checkFixture(t *testing.T, name string) {
 
 // Every fixture becomes a store of each engine, and is the same when it comes back from there.
 func TestMigrateFixtures(t *testing.T) {
+	t.Parallel()
 	for _, from := range fixtures(t) {
 		_, path, _ := splitStore(from)
 		before := snapshot(t, path)
@@ -129,6 +130,7 @@ func large(t *testing.T) string {
 
 // TestKilled kills `ballast migrate` at any moment, and starts it again on what that has left.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	from := large(t)

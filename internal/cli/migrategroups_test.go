@@ -18,6 +18,7 @@ import (
 // TestGroupKilled kills `ballast migrate --group` at any moment, while it adds a group to a log that is there: the group is whole, or does
 // not open, and the others are as they were.
 func TestGroupKilled(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	from := large(t)

@@ -167,6 +167,7 @@ func TestRepairKeeps(t *testing.T) {
 
 // A repair that is killed at any moment leaves the old store in its place, or the new one, and never loses a byte of the old one.
 func TestRepairKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it starts many processes")
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,7 +19,7 @@ import (
 
 var updateScripts = flag.Bool("update", false, "write what the commands print into the scripts of testdata/script; look at it afterwards")
 
-// Each script runs in a folder of its own with copies of the stores of writeStores.
+// Each script runs in a folder of its own with copies of those stores of writeStores that it names.
 func TestScripts(t *testing.T) {
 	stores := t.TempDir()
 	writeStores(t, stores)
@@ -26,7 +27,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		UpdateScripts:       *updateScripts,
 		RequireExplicitExec: true,
-		Setup:               func(env *testscript.Env) error { return os.CopyFS(env.WorkDir, os.DirFS(stores)) },
+		Setup:               func(env *testscript.Env) error { return copyNamed(env.WorkDir, stores) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus,
 			"flip":   cmdFlip,
@@ -38,6 +39,31 @@ func TestScripts(t *testing.T) {
 			"masked":       cmdMasked,
 		},
 	})
+}
+
+// copyNamed copies the stores that a script names into its folder, which is called script-NAME.
+func copyNamed(to, stores string) error {
+	name := strings.TrimPrefix(filepath.Base(to), "script-")
+	script, err := os.ReadFile(filepath.Join("testdata/script", name+".txtar"))
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(stores)
+	for _, e := range entries {
+		if err != nil || !bytes.Contains(script, []byte(e.Name())) {
+			continue
+		}
+		from, at := filepath.Join(stores, e.Name()), filepath.Join(to, e.Name())
+		if e.IsDir() {
+			err = os.CopyFS(at, os.DirFS(from))
+			continue
+		}
+		var data []byte
+		if data, err = os.ReadFile(from); err == nil {
+			err = os.WriteFile(at, data, 0o600)
+		}
+	}
+	return err
 }
 
 // cmdStatus runs a command and checks its exit status: status 2 ballast verify wal
@@ -158,6 +184,7 @@ func cmdMasked(ts *testscript.TestScript, neg bool, args []string) {
 
 // Nothing that only reads changes a file, not even its times, nor makes one.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writeStores(t, dir)
 	whole := snapshot(t, dir)
