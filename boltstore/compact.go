@@ -12,7 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast"
 )
 
 const (
@@ -48,66 +48,99 @@ func Compact(ctx context.Context, path string) error {
 	return errors.Join(s.compact(ctx), s.Close())
 }
 
+// compaction is a Compact in its folder, which is held: it may get another name meanwhile.
+type compaction struct {
+	*Store
+	dir            *os.Root
+	name           string // of the file
+	made, replaced string // of the new one, and of the old one
+}
+
 // compact makes the new file and gives it the name of the old one.
 func (s *Store) compact(ctx context.Context) error {
 	if s.damaged != nil {
 		return fmt.Errorf("boltstore: it is not written anew, because that would hide what is missing: %w", s.damaged)
 	}
-	tmp := s.path + compactSuffix
-	if err := errors.Join(removed(tmp), removed(s.path+replacedSuffix)); err != nil {
+	dir, err := os.OpenRoot(filepath.Dir(s.path))
+	if err != nil {
+		return fmt.Errorf("boltstore: %w", err)
+	}
+	defer dir.Close()
+	name := filepath.Base(s.path)
+	c := &compaction{s, dir, name, name + compactSuffix, name + replacedSuffix}
+	if err := c.hasName(); err != nil {
+		return err
+	}
+	if err := errors.Join(c.removed(c.made), c.removed(c.replaced)); err != nil {
 		return fmt.Errorf("boltstore: removing what an earlier attempt has left: %w", err)
 	}
-	err := s.checkAll()
-	if err == nil {
-		err = s.copyTo(ctx, tmp)
+	if err = s.checkAll(); err == nil {
+		err = c.copyTo(ctx)
 	}
 	if err == nil {
-		err = s.compare(ctx, tmp)
+		err = c.compare(ctx)
 	}
 	if err == nil {
-		err = s.replace(tmp)
+		err = c.replace()
 	}
 	if err != nil {
 		if isNoSpace(err) {
 			err = s.noSpace(err)
 		}
-		return errors.Join(fmt.Errorf("boltstore: writing %s anew: %w", s.path, err), removed(tmp))
+		return errors.Join(fmt.Errorf("boltstore: writing %s anew: %w", s.path, err), c.removed(c.made))
 	}
 	return s.disown()
 }
 
-func removed(path string) error {
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+// hasName returns an error when the name of the file is another one's in the folder.
+func (c *compaction) hasName() error {
+	if info, err := c.dir.Stat(c.name); err != nil || !os.SameFile(info, c.opened) {
+		return &ballast.DisplacedError{Path: c.path}
+	}
+	return nil
+}
+
+func (c *compaction) removed(name string) error {
+	if err := c.dir.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// syncDir is engine.SyncDir; tests replace it by one that fails.
-var syncDir = engine.SyncDir
+// syncDir makes the names in a folder durable; tests replace it by one that fails.
+var syncDir = func(dir *os.Root) error {
+	d, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
 
 // replace gives the new file the name of the old one, durably. Where that fails the old one gets its name back: it must not be made unusable as long as a
 // power cut may bring it back, and without that somebody who waits for its lock would write to a file without a name.
-func (s *Store) replace(made string) error {
-	old := s.path + replacedSuffix
-	linked := os.Link(s.path, old) == nil // a file system without links has to do without
-	if err := os.Rename(made, s.path); err != nil {
-		return errors.Join(err, removed(old))
+func (c *compaction) replace() error {
+	if err := c.hasName(); err != nil {
+		return err
 	}
-	err := syncDir(filepath.Dir(s.path))
+	linked := c.dir.Link(c.name, c.replaced) == nil // a file system without links has to do without
+	if err := c.dir.Rename(c.made, c.name); err != nil {
+		return errors.Join(err, c.removed(c.replaced))
+	}
+	err := syncDir(c.dir)
 	if err != nil && linked {
-		return errors.Join(err, os.Rename(old, s.path))
+		return errors.Join(err, c.dir.Rename(c.replaced, c.name))
 	}
-	return errors.Join(err, removed(old))
+	return errors.Join(err, c.removed(c.replaced))
 }
 
 // copyTo writes all that is in the file to a new one and syncs it.
-func (s *Store) copyTo(ctx context.Context, path string) (err error) {
+func (c *compaction) copyTo(ctx context.Context) (err error) {
+	s := c.Store
 	var file *os.File
-	dst, err := bbolt.Open(path, fileMode, &bbolt.Options{
+	dst, err := bbolt.Open(c.made, fileMode, &bbolt.Options{
 		NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType, PageSize: s.db.Info().PageSize,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			file, err = os.OpenFile(name, flag|os.O_EXCL, mode)
+			file, err = c.dir.OpenFile(name, flag|os.O_EXCL, mode)
 			return file, err
 		},
 	})
@@ -148,9 +181,12 @@ func (s *Store) sameRights(file *os.File) error {
 	return file.Chmod(info.Mode().Perm())
 }
 
-// compare fails when the file at path does not hold exactly what the store holds.
-func (s *Store) compare(ctx context.Context, path string) error {
-	other, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, PreLoadFreelist: false, Timeout: 1})
+// compare fails when the new file does not hold exactly what the store holds.
+func (c *compaction) compare(ctx context.Context) error {
+	s := c.Store
+	other, err := bbolt.Open(c.made, fileMode, &bbolt.Options{
+		ReadOnly: true, PreLoadFreelist: false, Timeout: 1, OpenFile: c.dir.OpenFile,
+	})
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // While nobody knows whether the new file has its name for good, the old one keeps it: a power cut may bring it back, and who has opened it and waits
@@ -33,9 +31,10 @@ func TestCompactUnsynced(t *testing.T) {
 	must(err)
 
 	broken := errors.New("broken")
-	syncDir = func(string) error { return broken }
+	works := syncDir
+	syncDir = func(*os.Root) error { return broken }
 	err = Compact(t.Context(), path)
-	syncDir = engine.SyncDir
+	syncDir = works
 	if entries, e := os.ReadDir(filepath.Dir(path)); !errors.Is(err, broken) || e != nil || len(entries) != 1 {
 		t.Errorf("%v; there are %v, %v", err, entries, e)
 	}

@@ -16,6 +16,10 @@ const dataDir = "/raft"
 
 // memOptions are options for a log on fsys that does everything in the goroutine that writes, with the smallest segments
 // and the smallest cache.
+func memOptions(fsys vfs.FS) *Options {
+	return &Options{SegmentBytes: minSegmentBytes, CacheBytes: minCacheBytes, fs: fsys, inline: true}
+}
+
 // holdThrough holds a folder of inner, whose calls go through outer, by name.
 func holdThrough(outer, inner vfs.FS, dir string) (*vfs.Dir, error) {
 	d, err := inner.Hold(dir)
@@ -23,10 +27,6 @@ func holdThrough(outer, inner vfs.FS, dir string) (*vfs.Dir, error) {
 		d.FS = outer
 	}
 	return d, err
-}
-
-func memOptions(fsys vfs.FS) *Options {
-	return &Options{SegmentBytes: minSegmentBytes, CacheBytes: minCacheBytes, fs: fsys, inline: true}
 }
 
 // openMem opens the log on fsys with memOptions, and closes it when the test ends.

@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	common "github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 const (
@@ -39,6 +41,7 @@ type position struct{ index, term uint64 }
 type follower struct {
 	d    *dumper
 	at   place
+	held *vfs.Dir   // at.path when it began
 	next uint64     // to be read
 	seen []position // the newest that were read, ascending
 
@@ -58,7 +61,12 @@ func (d *dumper) followLog(ctx context.Context, src *source) error {
 	if err := d.begin(src); err != nil {
 		return errors.Join(err, src.Close())
 	}
-	f := &follower{d: d, at: src.place, next: max(d.from, 1)}
+	held, err := vfs.OS.Hold(src.path)
+	if err != nil {
+		return errors.Join(err, src.Close())
+	}
+	defer held.Close() // it was only looked at
+	f := &follower{d: d, at: src.place, held: held, next: max(d.from, 1)}
 	for {
 		err := errors.Join(f.read(ctx, src), src.Close(), d.out.flush())
 		switch {
@@ -172,6 +180,13 @@ func (f *follower) reopen(ctx context.Context) (*source, error) {
 		}
 		src, err := f.at.open()
 		f.took = time.Since(looked)
+		// The name may be another log's by now, whose entries would be shown as if they were of this one.
+		if e := f.held.Check(); e != nil {
+			if err == nil {
+				_ = src.Close() // it was only read from
+			}
+			return nil, common.Displaced(e)
+		}
 		switch {
 		case err == nil:
 			f.changed, f.looked, f.failed = changed, looked, 0

@@ -61,15 +61,6 @@ func (e *DisplacedError) Error() string {
 	return fmt.Sprintf("%s leads to something else now, or to nothing", e.Path)
 }
 
-// resolve returns where a path leads to, absolute and without links.
-func resolve(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	return filepath.EvalSymlinks(path)
-}
-
 // heldFS is OS, but for what lies directly in one folder.
 type heldFS struct {
 	osFS
@@ -79,12 +70,18 @@ type heldFS struct {
 
 // Hold implements FS.
 func (s osFS) Hold(dir string) (*Dir, error) {
-	path, err := resolve(dir)
+	path, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	h := &heldFS{osFS: s, path: path, name: filepath.Clean(dir)}
-	if h.handle, err = openHandle(path); err != nil {
+	if h.handle, err = openWithoutLinks(path); err == nil {
+		return h.held(h.handle.close), nil
+	}
+	if h.path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
+	}
+	if h.handle, err = openHandle(h.path); err != nil {
 		return nil, err
 	}
 	return h.held(h.handle.close), nil

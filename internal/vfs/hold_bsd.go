@@ -2,7 +2,13 @@
 
 package vfs
 
-import "os"
+import (
+	"errors"
+	"os"
+)
+
+// openWithoutLinks fails: the links are looked for.
+func openWithoutLinks(string) (handle, error) { return handle{}, errors.ErrUnsupported }
 
 // nameOf returns "": the platform does not say.
 func nameOf(*os.File) string { return "" }

@@ -29,6 +29,9 @@ func openHandle(path string) (handle, error) {
 	return handle{path, is}, err
 }
 
+// openWithoutLinks fails: the links are looked for.
+func openWithoutLinks(string) (handle, error) { return handle{}, errors.ErrUnsupported }
+
 // lookAt returns what is at a path. What os.Stat returns would be looked at only when it is compared.
 func lookAt(path string) (os.FileInfo, error) {
 	f, err := os.Open(path)
