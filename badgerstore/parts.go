@@ -66,8 +66,9 @@ type parts struct {
 	tables     map[uint64]bool // there is such a file
 	mems       []string        // names
 	vlogs      map[uint32]int64
-	registry   int64 // bytes; -1 for none
-	unrecorded []uint64
+	registry   int64    // bytes; -1 for none
+	unrecorded []uint64 // tables that the manifest does not name
+	written    [][]byte // what is in the write-ahead logs
 }
 
 // checkParts refuses a directory in which something is missing. It changes nothing.
@@ -219,10 +220,15 @@ func (p *parts) inMem(id uint64) (held bool, err error) {
 		return false, nil
 	}
 	var ends [][]byte
-	err = readTable(table.NewFilename(id, p.dir), options.None, func(t *table.Table) error {
-		ends = [][]byte{bytes.Clone(t.Smallest()), bytes.Clone(t.Biggest())}
-		return nil
-	})
+	for _, compression := range []options.CompressionType{options.Snappy, options.ZSTD, options.None} { // the manifest would say it
+		err = readTable(table.NewFilename(id, p.dir), compression, func(t *table.Table) error {
+			ends = [][]byte{bytes.Clone(t.Smallest()), bytes.Clone(t.Biggest())}
+			return nil
+		})
+		if err == nil {
+			break
+		}
+	}
 	if err != nil { // it was being written
 		return true, nil
 	}
@@ -274,10 +280,10 @@ func (p *parts) checkVlogs() error {
 }
 
 // checkPointers refuses a directory in which a value log is missing, or empty, that holds what a key refers to. Others are missing because their garbage was
-// collected. After a crash that cannot be told: GetLog returns the error then.
+// collected.
 func (p *parts) checkPointers() error {
-	if len(p.mems) > 0 {
-		return nil
+	if err := p.checkMems(); err != nil {
+		return err
 	}
 	for id, t := range p.manifest.Tables {
 		if t.KeyID != 0 {
@@ -296,6 +302,35 @@ func (p *parts) checkPointers() error {
 const (
 	pointerBit = 1 << 1 // wire format: the value is the number of a value log, a length, an offset
 )
+
+// checkMems is checkPointers of what is in write-ahead logs.
+func (p *parts) checkMems() error {
+	slices.Sort(p.mems)
+	files := map[string]uint32{}
+	for _, name := range p.mems {
+		content, err := os.ReadFile(filepath.Join(p.dir, name))
+		if err != nil {
+			return fmt.Errorf("badgerstore: %w", err)
+		}
+		if len(content) < vlogHeader || [8]byte(content[:8]) != [8]byte{} {
+			continue // encrypted
+		}
+		p.written = append(p.written, content)
+		eachRecord(content, func(meta byte, key, value []byte) {
+			if user := string(y.ParseKey(key)); meta&pointerBit != 0 && len(value) >= 4 {
+				files[user] = binary.NativeEndian.Uint32(value)
+			} else {
+				delete(files, user)
+			}
+		})
+	}
+	for key, file := range files {
+		if _, ok := p.vlogs[file]; !ok {
+			return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", key, vlogName(file))
+		}
+	}
+	return nil
+}
 
 // pointers returns an error for a key in a table whose value is in a file that is missing. A table's size on the disk counts its values in value logs.
 func (p *parts) pointers(t *table.Table) error {
@@ -324,10 +359,15 @@ func (p *parts) pointers(t *table.Table) error {
 	return nil
 }
 
-// newest reports whether no table has a newer version of a key.
+// newest reports whether no table and no write-ahead log has a newer version of a key.
 func (p *parts) newest(key []byte) (newest bool, err error) {
 	newest = true
 	user, version := y.ParseKey(key), y.ParseTs(key)
+	for _, content := range p.written {
+		if bytes.Contains(content, user) {
+			return false, nil
+		}
+	}
 	for id, t := range p.manifest.Tables {
 		err := readTable(table.NewFilename(id, p.dir), t.Compression, func(t *table.Table) error {
 			it := t.NewIterator(table.NOCACHE)

@@ -150,7 +150,7 @@ func checkFile(dir string, info fs.FileInfo, readOnly bool) (memTable int64, err
 			Err: fmt.Errorf("%d bytes cannot be right; the file holds statistics only, remove it", info.Size())}
 	case ext != memSuffix && ext != vlogSuffix:
 		return 0, nil
-	case readOnly && ext == memSuffix:
+	case readOnly && (ext == memSuffix || info.Size() == 0):
 		return 0, fmt.Errorf("badgerstore: %s was not closed cleanly; open it once for writing", dir)
 	case info.Size() == 0 && !readOnly:
 		// A crash came between the making of the file and its first size, or between the last and its
@@ -233,7 +233,9 @@ func badManifest(dir, path string) error {
 // checkTable reads a whole table and verifies its checksums. Badger treats a block that it cannot read
 // as if its keys were not there, so a damaged entry would be missing in silence.
 func checkTable(path string, compression options.CompressionType) (ours bool, err error) {
-	damaged := func(cause error) error { return &ballast.CorruptionError{Path: path, Offset: -1, Err: cause} }
+	damaged := func(cause error) error {
+		return &ballast.CorruptionError{Path: path, Offset: -1, Err: fmt.Errorf("%w; %s", cause, adviseParts)}
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = damaged(fmt.Errorf("badger panicked: %v", r))
