@@ -27,18 +27,22 @@ const (
 	manifestName = badger.ManifestFilename
 	memSuffix    = ".mem"
 	vlogSuffix   = ".vlog"
+	tableSuffix  = ".sst"
 	discardName  = "DISCARD"
+	registryName = badger.KeyRegistryFileName
+
+	registryBytes = 16 + 12 // of a key registry without keys: a vector, and a text that is always the same
 )
 
 // isBadgerName reports whether a file of that name may lie in a directory of badger that has no
 // manifest yet.
 func isBadgerName(name string) bool {
 	switch name {
-	case "LOCK", "KEYREGISTRY", "REWRITE-KEYREGISTRY", discardName, "MANIFEST-REWRITE":
+	case "LOCK", registryName, "REWRITE-KEYREGISTRY", discardName, "MANIFEST-REWRITE":
 		return true
 	}
 	switch filepath.Ext(name) {
-	case memSuffix, vlogSuffix, ".sst":
+	case memSuffix, vlogSuffix, tableSuffix:
 		return true
 	}
 	return false
@@ -58,6 +62,9 @@ func checkNames(dir string, readOnly bool) error {
 		if !e.IsDir() && !isBadgerName(e.Name()) {
 			other = e.Name()
 		}
+	}
+	if err := checkLeft(dir, entries); err != nil {
+		return err
 	}
 	if other != "" {
 		return fmt.Errorf("badgerstore: %s holds %s and is no directory of badger; give an empty folder or one of a badgerstore: %w",
@@ -92,11 +99,22 @@ func openError(dir string, err error) error {
 // goroutine of its own, for what is an error here. It also removes what a crash may leave and badger
 // does not open. It returns the least MemTableSize that takes what the write-ahead logs hold.
 func preflight(dir string, opt *badger.Options) (memTable int64, err error) {
-	tables, err := checkManifest(dir, opt)
+	manifest, err := readManifest(dir, opt)
 	if err != nil {
 		return 0, err
 	}
 	entries, err := os.ReadDir(dir)
+	if err == nil && manifest != nil {
+		if err := checkParts(dir, entries, *manifest); err != nil {
+			return 0, err
+		}
+	}
+	var tables tableKeys
+	if err == nil && manifest != nil {
+		if tables, err = checkTables(dir, *manifest); err != nil {
+			return 0, err
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("badgerstore: %s cannot be read; check its permissions: %w", dir, err)
 	}
@@ -132,7 +150,7 @@ func checkFile(dir string, info fs.FileInfo, readOnly bool) (memTable int64, err
 			Err: fmt.Errorf("%d bytes cannot be right; the file holds statistics only, remove it", info.Size())}
 	case ext != memSuffix && ext != vlogSuffix:
 		return 0, nil
-	case readOnly && ext == memSuffix:
+	case readOnly && (ext == memSuffix || info.Size() == 0):
 		return 0, fmt.Errorf("badgerstore: %s was not closed cleanly; open it once for writing", dir)
 	case info.Size() == 0 && !readOnly:
 		// A crash came between the making of the file and its first size, or between the last and its
@@ -160,29 +178,34 @@ const (
 	manifestVersion = 8 // of badger v3 and v4
 )
 
-// checkManifest checks the manifest and every table that it names.
-func checkManifest(dir string, opt *badger.Options) (keys tableKeys, err error) {
+// readManifest checks and reads the manifest. It is nil in a new directory.
+func readManifest(dir string, opt *badger.Options) (*badger.Manifest, error) {
 	path := filepath.Join(dir, manifestName)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return keys, nil // a new directory
+		return nil, nil
 	}
 	if err != nil {
-		return keys, fmt.Errorf("badgerstore: %w", err)
+		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
 	defer f.Close()
 	var head [8]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:4]) != manifestMagic {
-		return keys, badManifest(dir, path)
+		return nil, badManifest(dir, path)
 	}
 	if v := binary.BigEndian.Uint16(head[6:]); v != manifestVersion {
-		return keys, fmt.Errorf("badgerstore: %s was written by badger with manifest version %d, this release reads %d; take the matching badger to export it: %w",
+		return nil, fmt.Errorf("badgerstore: %s was written by badger with manifest version %d, this release reads %d; take the matching badger to export it: %w",
 			dir, v, manifestVersion, ballast.ErrUnknownVersion)
 	}
 	manifest, _, err := badger.ReplayManifestFile(f, binary.BigEndian.Uint16(head[4:]), *opt)
 	if err != nil {
-		return keys, &ballast.CorruptionError{Path: path, Offset: -1, Err: err}
+		return nil, &ballast.CorruptionError{Path: path, Offset: -1, Err: fmt.Errorf("%w; %s", err, adviseParts)}
 	}
+	return &manifest, nil
+}
+
+// checkTables checks every table that the manifest names.
+func checkTables(dir string, manifest badger.Manifest) (keys tableKeys, err error) {
 	for id, t := range manifest.Tables {
 		if t.KeyID != 0 {
 			keys.any, keys.ours = true, true // encrypted: only badger can tell
@@ -199,8 +222,9 @@ func checkManifest(dir string, opt *badger.Options) (keys tableKeys, err error) 
 
 // badManifest tells a damaged manifest from another program's file of that name.
 func badManifest(dir, path string) error {
-	if _, err := os.Stat(filepath.Join(dir, "KEYREGISTRY")); err == nil {
-		return &ballast.CorruptionError{Path: path, Offset: 0, Err: errors.New("this is no manifest of badger")}
+	entries, err := os.ReadDir(dir)
+	if err == nil && checkLeft(dir, entries) != nil {
+		return &ballast.CorruptionError{Path: path, Offset: 0, Err: errors.New("this is no manifest of badger, and the rest of the folder is badger's; " + adviseParts)}
 	}
 	return fmt.Errorf("badgerstore: %s is not badger's manifest; give an empty folder or one of a badgerstore: %w",
 		path, ballast.ErrForeign)
@@ -209,7 +233,9 @@ func badManifest(dir, path string) error {
 // checkTable reads a whole table and verifies its checksums. Badger treats a block that it cannot read
 // as if its keys were not there, so a damaged entry would be missing in silence.
 func checkTable(path string, compression options.CompressionType) (ours bool, err error) {
-	damaged := func(cause error) error { return &ballast.CorruptionError{Path: path, Offset: -1, Err: cause} }
+	damaged := func(cause error) error {
+		return &ballast.CorruptionError{Path: path, Offset: -1, Err: fmt.Errorf("%w; %s", cause, adviseParts)}
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = damaged(fmt.Errorf("badger panicked: %v", r))

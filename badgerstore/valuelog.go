@@ -90,21 +90,45 @@ func readRecord(r *bufio.Reader, left int64) (int64, error) {
 
 // recordLength returns how long the record with that head is, 0 when it cannot be one.
 func recordLength(head []byte) int64 {
-	at, fields := 2, [3]uint64{} // the lengths of key and value, the expiry
+	at, key, value := recordFields(head)
+	if at == 0 {
+		return 0
+	}
+	return int64(at) + int64(key) + int64(value) + crc32.Size
+}
+
+// recordFields returns how long a record's head, key and value are; a head of 0 when it cannot be one.
+func recordFields(head []byte) (at int, key, value uint64) {
+	at = 2
+	fields := [3]uint64{} // the lengths of key and value, the expiry
 	for i := range fields {
 		if at > len(head) {
-			return 0
+			return 0, 0, 0
 		}
 		value, n := binary.Uvarint(head[at:])
 		if n <= 0 {
-			return 0
+			return 0, 0, 0
 		}
 		fields[i], at = value, at+n
 	}
 	if fields[0] == 0 || fields[0] > vlogMaxKey || fields[1] > 1<<32 {
-		return 0
+		return 0, 0, 0
 	}
-	return int64(at) + int64(fields[0]) + int64(fields[1]) + crc32.Size
+	return at, fields[0], fields[1]
+}
+
+// eachRecord calls f with each record of a write-ahead log, which is made as a value log. The key is one with a version.
+func eachRecord(content []byte, f func(meta byte, key, value []byte)) {
+	for rest := content[min(vlogHeader, len(content)):]; ; {
+		at, key, value := recordFields(rest)
+		end := uint64(at) + key + value
+		if at == 0 || end+crc32.Size > uint64(len(rest)) ||
+			binary.BigEndian.Uint32(rest[end:]) != crc32.Checksum(rest[:end], castagnoli) {
+			return
+		}
+		f(rest[0], rest[at:uint64(at)+key], rest[uint64(at)+key:end])
+		rest = rest[end+crc32.Size:]
+	}
 }
 
 // checkNewest checks the value log file that badger may cut off when it opens a directory.

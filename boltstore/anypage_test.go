@@ -257,7 +257,7 @@ func inChild(t *testing.T) bool {
 		debug.SetMaxStack(64 << 20)
 		return true
 	}
-	args := []string{"-test.run=^" + t.Name() + "$", "-test.timeout=10m"}
+	args := []string{"-test.run=^" + t.Name() + "$", "-test.timeout=3h"}
 	if *everyPage {
 		args = append(args, "-everypage")
 	}

@@ -14,9 +14,10 @@
 // syncs, and the file does not shrink (what DeleteRange frees is used again; Compact, while nobody has the
 // file open, gives it back).
 //
-// bbolt has no checksum over data. Damage that makes an entry undecodable, or bbolt panic, is a
-// [*ballast.CorruptionError]; a flipped bit inside of an entry's Data is returned as it is, and one in a page's count of
-// overflow pages may make bbolt take all memory. Take badgerstore where that matters.
+// bbolt has no checksum over data. Damage that makes an entry undecodable, or a page other than bbolt writes it, is a
+// [*ballast.CorruptionError], and never ends the process: pages are looked at before bbolt reads them. All of them are when bbolt itself is about to read all,
+// which it does when it opens a file for writing that was not closed. A flipped bit inside of an entry's Data is returned as it is, and an old
+// page that stands for a newer one is not noticed. Take badgerstore or wal where that matters.
 //
 // The file begins with two pages that transactions write in turns. Where the newer one is damaged bbolt goes on with the other one, without
 // the last transaction: an entry, a term or a vote. Open does so too, as raft-boltdb, and tells it with [Store.Damaged] and in
@@ -43,6 +44,8 @@
 //
 //	boltstore.go   Options and Open
 //	open.go        how it opens, and what it checks
+//	create.go      how it makes a new file
+//	pages.go       what it looks at before bbolt reads a page
 //	store.go       the calls
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
@@ -62,6 +65,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/logcodec"
 	"github.com/raft-ballast/ballast/metrics"
@@ -130,37 +134,42 @@ const maxMaxEntryBytes = 1 << 30
 
 // Store is a [ballast.Store] in a bbolt file.
 type Store struct {
-	path     string // absolute and without links, but with ReadOnly
-	opts     Options
-	db       *bbolt.DB
-	file     *os.File                 // bbolt's own, to let go of the lock when bbolt cannot
-	opened   os.FileInfo              // which file that is
-	own      bool                     // that it is the one of that name
-	damaged  *ballast.CorruptionError // what was seen when it was opened, and kept nobody from opening it; nil for nothing
-	gate     engine.Gate
-	staged   engine.CommitStage
-	overlay  engine.Overlay // stable values of a read-only store
-	failed   engine.Latch   // for writes
-	meter    engine.Meter
-	watch    engine.Watch
-	blind    engine.Latch // for reads
-	wedged   atomic.Bool  // bbolt panicked and did not come out of its transaction
-	views    views
-	writing  sync.Mutex    // one writer at a time; guards what follows
-	buf      []byte        // encoded entries of the batch that is being written
-	written  bool          // there was a write transaction
-	stored   uint64        // commit index in the file, which another program may have left above last
-	first    atomic.Uint64 // of the log; 0 when it is empty
-	last     atomic.Uint64
-	commit   atomic.Uint64 // at most last
-	timeForm logcodec.TimeFormat
+	path      string // absolute and without links, but with ReadOnly
+	opts      Options
+	db        *bbolt.DB
+	file      *os.File                 // bbolt's own, to let go of the lock when bbolt cannot
+	opened    os.FileInfo              // which file that is
+	own       bool                     // that it is the one of that name
+	exclusive bool                     // the file that is opened must not be there
+	missing   bool                     // there was no file at path
+	damaged   *ballast.CorruptionError // what was seen when it was opened, and kept nobody from opening it; nil for nothing
+	gate      engine.Gate
+	staged    engine.CommitStage
+	overlay   engine.Overlay // stable values of a read-only store
+	failed    engine.Latch   // for writes
+	meter     engine.Meter
+	watch     engine.Watch
+	blind     engine.Latch // for reads
+	wedged    atomic.Bool  // bbolt panicked and did not come out of its transaction
+	views     views
+	writing   sync.Mutex    // one writer at a time; guards what follows
+	buf       []byte        // encoded entries of the batch that is being written
+	written   bool          // there was a write transaction
+	stored    uint64        // commit index in the file, which another program may have left above last
+	first     atomic.Uint64 // of the log; 0 when it is empty
+	last      atomic.Uint64
+	commit    atomic.Uint64 // at most last
+	timeForm  logcodec.TimeFormat
 
 	whole        atomic.Bool     // all pages that bbolt may read were looked at, or bbolt has written them
+	known        *boltmeta.Known // the others; nil for a new file
 	sureOfBucket map[string]bool // which small buckets were looked at before a write; guarded by writing
 	committing   bool            // bbolt is in a commit; guarded by writing
 }
 
-// Open opens the store in the file at path, or creates it there; the folder has to exist. An empty file is taken as new.
+// Open opens the store in the file at path, or creates it there; the folder has to exist. A new file is made under the name with the suffix
+// .creating, and has its own when it is complete, so a crash leaves none or a whole one. An empty file is refused: it is what is left of a
+// store that was cut.
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
 // [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration or a repair has not finished; [ballast.ErrUnknownVersion] for a later version of
@@ -180,6 +189,11 @@ func Open(path string, opts *Options) (*Store, error) {
 	s.timeForm = logcodec.TimeFormat(s.opts.MsgpackUseNewTimeFormat)
 	if err := s.checkPath(); err != nil {
 		return nil, err
+	}
+	if s.missing {
+		if err := s.create(); err != nil {
+			return nil, s.openError(err)
+		}
 	}
 	if err := s.openNamed(); err != nil {
 		return nil, s.cutCreation(s.openError(err))

@@ -14,6 +14,9 @@ import (
 // boltFirstPages is how many pages a file has when it is created: the two that say what the last transaction is, the freelist and an empty leaf.
 const boltFirstPages = 4
 
+// boltFirstTx is the newest transaction of a file that was just created, which has two of them and nothing in them.
+const boltFirstTx = 1
+
 var errMeta = errors.New("this page says which transaction is the last, and is not valid; bbolt goes on with the other one, and what was acknowledged last may be missing")
 
 // checkMeta finds out whether one of the two pages is not valid, over which bbolt passes in silence: when it was the newer, what was acknowledged last is gone. No crash
@@ -79,7 +82,7 @@ func (s *Store) isNew() bool {
 		switch {
 		case err != nil:
 			continue
-		case m.Transaction > 1:
+		case m.Transaction > boltFirstTx:
 			return false
 		}
 		valid++

@@ -18,7 +18,7 @@ import (
 	"github.com/raft-ballast/ballast/internal/engine"
 )
 
-// checkPath refuses what cannot be a store. No file, or an empty one, can become one.
+// checkPath refuses what cannot be a store, and notes whether one is to be made.
 func (s *Store) checkPath() error {
 	if s.path == "" {
 		return errors.New("boltstore: the path is empty; give the path of a file")
@@ -36,6 +36,7 @@ func (s *Store) checkPath() error {
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !s.opts.ReadOnly:
+		s.missing = true
 		return engine.CheckPlaced(s.path)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("boltstore: there is nothing to open read-only: %w; check the path", err)
@@ -47,9 +48,10 @@ func (s *Store) checkPath() error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a file; give another path", ballast.ErrForeign, s.path)
 	case info.Size() == 0 && s.opts.ReadOnly:
-		return fmt.Errorf("%w: %s is an empty file, in which nothing was ever stored; check the path", ballast.ErrForeign, s.path)
+		return fmt.Errorf("%w: %s is an empty file: it was cut, or nothing was ever stored; check the path", ballast.ErrForeign, s.path)
 	case info.Size() == 0:
-		return engine.CheckPlaced(s.path)
+		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: errors.New("the file is empty: a new store has its name only when it is complete, so it was cut, or made by something else; " +
+			"if nothing was ever stored, remove it; otherwise " + adviseRestore)}
 	}
 	return nil
 }
@@ -57,7 +59,10 @@ func (s *Store) checkPath() error {
 // openNamed is openBolt of the file that has the name. While it waited for the lock another one may have got that, by Compact.
 func (s *Store) openNamed() error {
 	for tries := 1; ; tries++ {
-		err := s.openBolt()
+		err := s.openBolt(s.path, nil)
+		if err == nil && !s.opts.ReadOnly {
+			s.dropCreated()
+		}
 		named, e := os.Stat(s.path)
 		s.own = e == nil && s.opened != nil && os.SameFile(named, s.opened)
 		if e != nil || s.opened == nil || s.own || tries == nameTries {
@@ -69,8 +74,9 @@ func (s *Store) openNamed() error {
 	}
 }
 
-// openBolt sets db and file.
-func (s *Store) openBolt() error {
+// openBolt sets db and file. It calls check, which may be nil, with the file when that is locked, before it is read.
+func (s *Store) openBolt(path string, check func(*os.File) error) error {
+	s.views.restart() // of a file that was opened before
 	o := bbolt.Options{
 		FreelistType:    bbolt.FreelistMapType,
 		NoFreelistSync:  true,
@@ -88,12 +94,18 @@ func (s *Store) openBolt() error {
 	}
 	loads := !o.ReadOnly || o.PreLoadFreelist
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		if s.exclusive {
+			flag |= os.O_EXCL
+		}
 		if f, err = open(name, flag, mode); err == nil {
 			s.opened, err = f.Stat()
 		}
 		s.file = f
 		if err == nil {
 			err = s.lockOnce(f, !o.ReadOnly)
+		}
+		if err == nil && check != nil {
+			err = check(f)
 		}
 		if err == nil {
 			err = s.checkFile(f, loads)
@@ -105,7 +117,7 @@ func (s *Store) openBolt() error {
 	}
 	o.Logger = boltLog{o.Logger, s}
 	err := s.guard(func() (err error) {
-		s.db, err = bbolt.Open(s.path, fileMode, &o)
+		s.db, err = bbolt.Open(path, fileMode, &o)
 		return err
 	})
 	if err != nil && s.file != nil {
@@ -210,19 +222,37 @@ func (s *Store) settle() error {
 	return nil
 }
 
-// inspect reports whether all buckets are there, and refuses a file that is short or somebody else's.
+// inspect reports whether all buckets are there, and refuses a file that is short or somebody else's, and one that was a store: the
+// first transaction of every program makes both buckets, so one alone, or none behind a later transaction, is what is left.
 func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
 	if info, err := s.file.Stat(); err == nil && info.Size() < tx.Size() {
 		return false, &ballast.CorruptionError{Path: s.path, Offset: info.Size(),
 			Err: fmt.Errorf("the file ends here, and its pages go on to %d", tx.Size())}
 	}
-	if tx.Bucket(logsBucket) == nil && tx.Bucket(confBucket) == nil {
-		if name, _ := tx.Cursor().First(); name != nil {
-			return false, fmt.Errorf("%w: %s is a bbolt file with the bucket %q and neither %q nor %q; give another path",
-				ballast.ErrForeign, s.path, name, logsBucket, confBucket)
-		}
+	logs, conf := tx.Bucket(logsBucket) != nil, tx.Bucket(confBucket) != nil
+	name, _ := tx.Cursor().First()
+	if !logs && !conf && name != nil {
+		return false, fmt.Errorf("%w: %s is a bbolt file with the bucket %q and neither %q nor %q; give another path",
+			ballast.ErrForeign, s.path, name, logsBucket, confBucket)
 	}
-	return tx.Bucket(logsBucket) != nil && tx.Bucket(confBucket) != nil, s.checkMeta(tx)
+	if err := s.checkMeta(tx); err != nil || logs && conf {
+		return logs && conf, err
+	}
+	switch {
+	case s.damaged != nil: // complete refuses it
+	case logs != conf:
+		missing := confBucket
+		if conf {
+			missing = logsBucket
+		}
+		err = fmt.Errorf("the bucket %q is missing, which the first transaction makes with the other one; %s", missing, adviseRestore)
+	case tx.ID() > boltFirstTx:
+		err = fmt.Errorf("its newest transaction is number %d, and there is nothing in it; %s", tx.ID(), adviseRestore)
+	}
+	if err != nil {
+		err = &ballast.CorruptionError{Path: s.path, Offset: -1, Err: err}
+	}
+	return false, err
 }
 
 // createBuckets creates raft-boltdb's buckets. The one of Ballast comes with the first commit index.

@@ -53,6 +53,7 @@ func (s *Store) checkFile(f *os.File, loads bool) error {
 		return &ballast.CorruptionError{Path: s.path, Offset: info.Size(),
 			Err: fmt.Errorf("the file ends here, and its pages go on to %d; %s", end, adviseRestore)}
 	}
+	s.known = boltmeta.NewKnown(pages.Count)
 	switch {
 	case loads && m.Freelist == boltmeta.NoFreelist:
 		err = pages.Check(m.Root)
@@ -132,7 +133,7 @@ func (s *Store) reach(w *view, index uint64) error {
 	if w.pages == nil {
 		w.pages = s.mapped(w.tx)
 	}
-	same, err := w.pages.CheckWay(root, key(index))
+	same, err := w.pages.CheckWay(root, key(index), s.known)
 	if err != nil {
 		return s.pageError(w.pages.PageBytes, err)
 	}

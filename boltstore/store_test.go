@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,17 +20,46 @@ import (
 	"github.com/raft-ballast/ballast/boltstore"
 )
 
-func TestEmptyFileIsTakenAsNew(t *testing.T) {
+// A store that was cut to nothing is never opened as a new one: the peer would have forgotten its vote.
+func TestEmptyFileIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
+	must(t, os.WriteFile(path, nil, 0o600))
+	for range 2 {
+		if _, err := boltstore.Open(path, nil); !errors.Is(err, ballast.ErrCorrupt) || !strings.Contains(err.Error(), "if nothing was ever stored, remove it") {
+			t.Fatalf("Open returned %v", err)
+		}
 	}
-	s := open(t, path, nil)
-	if err := errors.Join(s.StoreLog(&raft.Log{Index: 1, Data: []byte("x")}), s.Close()); err != nil {
-		t.Fatal(err)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	must(t, err)
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 || len(entries) != 1 {
+		t.Fatalf("it has changed: %v, %v", entries, err)
 	}
-	if err := open(t, path, nil).GetLog(1, &raft.Log{}); err != nil {
-		t.Fatal(err)
+}
+
+// What is left of a store in which nothing is, or one bucket alone, is none that was just made.
+func TestEmptiedFileIsRefused(t *testing.T) {
+	for name, change := range map[string]func(tx *bbolt.Tx) error{
+		"without entries": func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("logs")) },
+		"without votes":   func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("conf")) },
+		"without anything": func(tx *bbolt.Tx) error {
+			return errors.Join(tx.DeleteBucket([]byte("logs")), tx.DeleteBucket([]byte("conf")))
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "raft.db")
+		write(t, path, 3)
+		db, err := bbolt.Open(path, 0o600, nil)
+		must(t, err)
+		must(t, errors.Join(db.Update(change), db.Close()))
+		before, err := os.ReadFile(path)
+		must(t, err)
+		for _, readOnly := range []bool{true, false} {
+			if _, err := boltstore.Open(path, &boltstore.Options{ReadOnly: readOnly}); !errors.Is(err, ballast.ErrCorrupt) {
+				t.Errorf("%s, ReadOnly %v: Open returned %v", name, readOnly, err)
+			}
+		}
+		if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+			t.Errorf("%s: the file has changed, %v", name, err)
+		}
 	}
 }
 

@@ -167,6 +167,9 @@ func isNoSpace(err error) bool {
 func (s *Store) closeBolt() (err error) {
 	if !s.wedged.Load() {
 		s.dropViews()
+		if s.opts.ReadOnly { // bbolt leaves that to the closing of the file, which a process that is just being started may have too
+			unlock(s.file)
+		}
 		err = s.guard(s.db.Close)
 	}
 	if e := s.closeFile(); err == nil {

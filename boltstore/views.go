@@ -64,6 +64,13 @@ func (v *views) step() []*view {
 	return idle
 }
 
+// restart is step when another file is opened: no write is in progress.
+func (v *views) restart() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.generation, v.idle = 0, nil
+}
+
 // view calls f with a read transaction of the newest durable state. It does not wait for a writer.
 func (s *Store) view(f func(*view) error) error {
 	if err := s.blind.Err(); err != nil {

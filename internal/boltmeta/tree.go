@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"sort"
+	"sync/atomic"
 )
 
 // maxDepth is how many pages, or buckets, may be below each other. A tree has two children at least at each branch.
@@ -19,6 +20,7 @@ type walk struct {
 	top    bool     // it is the root bucket, in which there are buckets only
 	seen   []uint64 // a bit for each page that was come by; nil where that is not asked
 	way    *Way     // nil where that is not asked
+	known  *Known
 	unsure bool     // the keys of a branch on the way are not in their order
 	bufs   [][]byte // for each depth one
 	keys   [2][]byte
@@ -53,9 +55,25 @@ func (p *Pages) CheckRange(root uint64, from, to []byte) error {
 // of the file. nil is for no such bound.
 type Way struct{ From, Below []byte }
 
-// CheckWay is CheckShape of the pages on the way to a key, and on the ways to those beside it.
-func (p *Pages) CheckWay(root uint64, key []byte) (Way, error) {
-	w := walk{pages: p, way: &Way{}}
+// Known are the pages that were looked at. One that bbolt writes anew is sound, so it stays known. All goroutines may use it.
+type Known struct{ bits []atomic.Uint64 }
+
+// NewKnown returns one of a file with that many pages. Those that it gets later are bbolt's, and known.
+func NewKnown(pages uint64) *Known { return &Known{make([]atomic.Uint64, pages/64+1)} }
+
+func (k *Known) has(id uint64) bool {
+	return k != nil && (id/64 >= uint64(len(k.bits)) || k.bits[id/64].Load()&(1<<(id%64)) != 0)
+}
+
+func (k *Known) add(id uint64) {
+	if k != nil && id/64 < uint64(len(k.bits)) {
+		k.bits[id/64].Or(1 << (id % 64))
+	}
+}
+
+// CheckWay is CheckShape of the pages on the way to a key, and on the ways to those beside it, without those that are known. Known may be nil.
+func (p *Pages) CheckWay(root uint64, key []byte, known *Known) (Way, error) {
+	w := walk{pages: p, way: &Way{}, known: known}
 	err := w.tree(root, span{from: key, to: key}, bounds{root: true}, 0)
 	if w.unsure {
 		return Way{From: key, Below: append(bytes.Clone(key), 0)}, err
@@ -104,13 +122,15 @@ func (w *walk) tree(id uint64, s span, b bounds, depth int) error {
 		err = w.count(id, p)
 	}
 	switch {
-	case err != nil:
+	case err != nil || p.leaf && w.known.has(id):
 	case p.count == 0 && (!b.root || !p.leaf):
 		err = errEmpty
 	case p.leaf:
-		err = w.leaf(&p, b, depth)
+		if err = w.leaf(&p, b, depth); err == nil {
+			w.known.add(id)
+		}
 	default:
-		err = w.branch(&p, s, b, depth)
+		err = w.branch(&p, id, s, b, depth)
 	}
 	return damaged(id, err)
 }
@@ -129,9 +149,15 @@ func (w *walk) count(id uint64, p page) error {
 	return nil
 }
 
-func (w *walk) branch(p *page, s span, b bounds, depth int) error {
-	if err := w.elements(p, b); err != nil {
-		return err
+func (w *walk) branch(p *page, id uint64, s span, b bounds, depth int) error {
+	if !w.known.has(id) {
+		unsure := w.unsure
+		if err := w.elements(p, b); err != nil {
+			return err
+		}
+		if w.unsure == unsure {
+			w.known.add(id)
+		}
 	}
 	from, to, err := s.children(p)
 	if err != nil {

@@ -29,8 +29,8 @@ const raftwalMeta = "wal-meta.db"
 // quarantineMark is in the name of what `ballast repair` has put aside: the store's name, this, and the time.
 const quarantineMark = ".quarantine-"
 
-// compactLeft is the end of what a crash leaves of boltstore.Compact.
-var compactLeft = regexp.MustCompile(`.\.compact(-old)?$`)
+// boltLeft is the end of what a crash leaves of boltstore.Compact, and of the making of a new file.
+var boltLeft = regexp.MustCompile(`.\.(compact(-old)?|creating)$`)
 
 // findDepth is how many folders below a data directory a store may lie: Consul's is raft/wal.
 const findDepth = 2
@@ -155,7 +155,7 @@ func kindOfDir(path string) (string, error) {
 // passedOver reports whether a name is that of half a store, or of one that was put aside: no peer runs on it.
 func passedOver(name string) bool {
 	_, waits := sites.Waits(name)
-	return waits || sites.IsSite(name) || move.Left(name) || strings.Contains(name, quarantineMark) || compactLeft.MatchString(name)
+	return waits || sites.IsSite(name) || move.Left(name) || strings.Contains(name, quarantineMark) || boltLeft.MatchString(name)
 }
 
 // search returns the stores below a folder, and why something there could not be looked at.
