@@ -54,7 +54,6 @@ func writeForever(dir string) error {
 // TestBackupBesideWriter copies a log that another process writes, and in which segments are used again all the time. Each copy opens,
 // holds what had been acknowledged before it began, and has no hole.
 func TestBackupBesideWriter(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	log := filepath.Join(dir, "wal")
 	exe, err := os.Executable()
