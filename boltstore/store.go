@@ -101,7 +101,8 @@ func (s *Store) getLog(index uint64, log *raft.Log) error {
 // StoreLog implements raft.LogStore.
 func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs implements raft.LogStore.
+// StoreLogs implements raft.LogStore. When the path of the store leads to another file now, or to none, it returns a [*ballast.DisplacedError], and so
+// does each later write; nothing of them is written.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	start := s.meter.Start()
 	err := s.storeLogs(logs)
