@@ -34,7 +34,8 @@ func told(t *testing.T, err error, dir string) {
 	}
 }
 
-// Badger has another path of its folder, and neither errors, nor what is logged, nor what is stored has it.
+// Badger has another path of its folder, and neither errors, nor what is logged, nor what is stored
+// has it.
 func TestOnlyBadgerSeesItsPath(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -125,7 +126,8 @@ func TestNamed(t *testing.T) {
 	}
 }
 
-// displaced renames the folder of a store, opens another store at the name, and returns that. The first one has noticed.
+// displaced renames the folder of a store, opens another store at the name, and returns that. The
+// first one has noticed.
 func displaced(t *testing.T, s *Store) *Store {
 	t.Helper()
 	if err := s.StoreLogs(entries(1, 20, "first", 100<<10)); err != nil {
@@ -171,7 +173,8 @@ func TestDisplaced(t *testing.T) {
 	check(t, mustOpen(t, dir+".old", smallFiles()), entries(1, 20, "first", 100<<10))
 }
 
-// Where there is no such path a store that was displaced leaves badger as it is, because closing it makes tables.
+// Where there is no such path a store that was displaced leaves badger as it is, because closing it
+// makes tables.
 func TestDisplacedWithoutAlias(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("windows does not rename a folder in which a file is open")

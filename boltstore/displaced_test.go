@@ -12,7 +12,8 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// A file that is open and whose name is another one's, or nobody's, takes no more writes, is closed well, and opens under its new name.
+// A file that is open and whose name is another one's, or nobody's, takes no more writes, is closed
+// well, and opens under its new name.
 func TestDisplaced(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("windows does not rename a file that is open")

@@ -17,7 +17,8 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// The name of the folder of an open log comes to mean another one. internal/displaced does the same to two processes, on every engine.
+// The name of the folder of an open log comes to mean another one. internal/displaced does the same
+// to two processes, on every engine.
 
 const oldDir = dataDir + ".old"
 
@@ -30,8 +31,8 @@ func displaced(t *testing.T, err error) {
 	}
 }
 
-// TestDisplaced: a log goes on in its folder up to its next rotation, says so there and takes no more writes; another one that was begun under
-// the name never sees anything of it.
+// TestDisplaced: a log goes on in its folder up to its next rotation, says so there and takes no
+// more writes; another one that was begun under the name never sees anything of it.
 func TestDisplaced(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		mem := vfs.NewMem()
@@ -88,7 +89,8 @@ func TestDisplaced(t *testing.T) {
 	}
 }
 
-// A log whose folder was removed ends without an error that says something else, and makes nothing at the old name.
+// A log whose folder was removed ends without an error that says something else, and makes nothing
+// at the old name.
 func TestFolderRemoved(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestLog(t, mem, 1)
@@ -134,7 +136,8 @@ func TestDisplacedForAMoment(t *testing.T) {
 	l.close()
 }
 
-// Whoever reads a log reads no other one: not when it reads the log anew, nor when it opens an older segment.
+// Whoever reads a log reads no other one: not when it reads the log anew, nor when it opens an
+// older segment.
 func TestReadersOfADisplacedLog(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestLog(t, mem, 1)
@@ -168,7 +171,8 @@ func TestReadersOfADisplacedLog(t *testing.T) {
 	}
 }
 
-// A copy is that of the log that had the name when it began, and no copy is made in a folder that is not where it was asked for.
+// A copy is that of the log that had the name when it began, and no copy is made in a folder that
+// is not where it was asked for.
 func TestBackupOfADisplacedLog(t *testing.T) {
 	for _, dir := range []string{dataDir, "/copy"} {
 		mem := vfs.NewMem()
@@ -210,7 +214,8 @@ func newTestLogAt(t *testing.T, fsys vfs.FS, dir string) *testLog {
 	return &testLog{Store: s, t: t, fs: fsys, rng: oracle.Random(3), model: oracle.NewModel()}
 }
 
-// byName is a file system without handles of folders, as that of windows: it looks before each name that is made, renamed or removed.
+// byName is a file system without handles of folders, as that of windows: it looks before each name
+// that is made, renamed or removed.
 type byName struct {
 	vfs.FS
 	check func() error
@@ -246,8 +251,8 @@ func (b *byName) Remove(path string) error {
 	return b.looked(func() error { return b.FS.Remove(path) })
 }
 
-// TestDisplacedWithoutHandles: where a folder cannot be held the log makes, renames and removes nothing in another one, at whatever
-// moment its name changes.
+// TestDisplacedWithoutHandles: where a folder cannot be held the log makes, renames and removes
+// nothing in another one, at whatever moment its name changes.
 func TestDisplacedWithoutHandles(t *testing.T) {
 	seed := rand.Uint64()
 	rng := oracle.Random(seed)

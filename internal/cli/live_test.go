@@ -147,7 +147,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Who follows a log is told when its folder has another name and another log is there, and shows nothing of that.
+// Who follows a log is told when its folder has another name and another log is there, and shows
+// nothing of that.
 func TestFollowDisplaced(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("windows does not rename a folder in which a file is open")

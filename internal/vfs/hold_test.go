@@ -24,7 +24,8 @@ func hold(t *testing.T, fsys FS, dir string) *Dir {
 	return d
 }
 
-// testHold: another folder gets the name of one that is held. Every call reaches the one that is held, and the other stays as it is.
+// testHold: another folder gets the name of one that is held. Every call reaches the one that is
+// held, and the other stays as it is.
 func testHold(t *testing.T, fsys FS, dir string) {
 	if !Handles {
 		t.Skip("the platform has no handles of folders")
@@ -103,7 +104,8 @@ func displaced(t *testing.T, err error, path string) {
 	}
 }
 
-// What there is of the real file system beside a rename: a chdir, a link that is switched, and a folder that is removed.
+// What there is of the real file system beside a rename: a chdir, a link that is switched, and a
+// folder that is removed.
 func TestHoldByOtherNames(t *testing.T) {
 	if !Handles {
 		t.Skip("the platform has no handles of folders")
