@@ -37,7 +37,9 @@ func TestDisplaced(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		mem := vfs.NewMem()
 		var told bytes.Buffer
-		first := newTestLogWith(t, mem, 1, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&told, nil)) })
+		first := newTestLogWith(t, mem, 1, func(o *Options) {
+			o.Logger = slog.New(slog.NewTextHandler(&told, nil))
+		})
 		first.close()
 		first.shared = shared
 		first.open()
@@ -47,7 +49,7 @@ func TestDisplaced(t *testing.T) {
 		second := newTestLog(t, mem, 2)
 		tail := first.j.tail
 		var refused error
-		for refused == nil {
+		for n := 0; refused == nil && n < 40; n++ {
 			second.fill(16, 4096)
 			logs := oracle.Entries(first.rng, first.model.Last()+1, 16, 4096)
 			if refused = first.StoreLogs(logs); refused == nil {
@@ -99,13 +101,15 @@ func TestFolderRemoved(t *testing.T) {
 		must(t, mem.Remove(path))
 	}
 	must(t, mem.Remove(dataDir))
-	for refused := error(nil); !errors.Is(refused, ballast.ErrDisplaced); {
+	var refused error
+	for n := 0; refused == nil && n < 40; n++ {
 		logs := oracle.Entries(l.rng, l.model.Last()+1, 16, 4096)
 		if refused = l.StoreLogs(logs); refused == nil {
 			l.model.Put(logs, 0)
-		} else if !errors.Is(refused, ballast.ErrDisplaced) {
-			t.Fatal(refused)
 		}
+	}
+	if !errors.Is(refused, ballast.ErrDisplaced) {
+		t.Fatal(refused)
 	}
 	if d, _ := errors.AsType[*ballast.DisplacedError](l.Stats().Failed); d == nil || d.Now != "" {
 		t.Errorf("Stats say %+v", d)
@@ -179,13 +183,14 @@ func TestBackupOfADisplacedLog(t *testing.T) {
 		l := newTestLog(t, mem, 1)
 		l.rotate()
 		var other *testLog
-		_, err := Backup(t.Context(), dataDir, "/copy", &BackupOptions{fs: mem, Progress: func(BackupProgress) {
+		rename := func(BackupProgress) {
 			if other == nil {
 				must(t, mem.Rename(dir, dir+".old"))
 				other = newTestLogAt(t, mem, dir)
 				other.rotate()
 			}
-		}})
+		}
+		_, err := Backup(t.Context(), dataDir, "/copy", &BackupOptions{fs: mem, Progress: rename})
 		copied := "/copy"
 		if dir == copied {
 			if d, ok := errors.AsType[*ballast.DisplacedError](err); !ok || d.Path != dir {
@@ -268,7 +273,8 @@ func TestDisplacedWithoutHandles(t *testing.T) {
 		mem.WriteFile(filepath.Join(dataDir, nextName), []byte("another one's"))
 		var refused error
 		for range 40 {
-			if refused = l.StoreLogs(oracle.Entries(l.rng, l.model.Last()+1, 16, 4096)); refused != nil {
+			logs := oracle.Entries(l.rng, l.model.Last()+1, 16, 4096)
+			if refused = l.StoreLogs(logs); refused != nil {
 				break
 			}
 			last, err := l.LastIndex()
@@ -277,7 +283,9 @@ func TestDisplacedWithoutHandles(t *testing.T) {
 		}
 		displaced(t, refused)
 		_ = l.Close() // cannot remove what holds nothing
-		if names, err := mem.List(dataDir); err != nil || len(names) != 1 || string(mem.ReadFile(filepath.Join(dataDir, nextName))) != "another one's" {
+		names, err := mem.List(dataDir)
+		data := string(mem.ReadFile(filepath.Join(dataDir, nextName)))
+		if err != nil || len(names) != 1 || data != "another one's" {
 			t.Fatalf("seed %d: in the other folder there is %q, %v", seed, names, err)
 		}
 	}

@@ -156,7 +156,8 @@ func TestFollowDisplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "wal")
 	must(t, openLog(t, dir).StoreLog(command(1, 1)))
 	var out, complaints output
-	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, data: "auto"}, func(string) bool { return false })
+	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, data: "auto"},
+		func(string) bool { return false })
 	must(t, err)
 	done := make(chan error, 1)
 	go func() { done <- d.run(t.Context(), "wal:"+dir) }()
@@ -169,7 +170,8 @@ func TestFollowDisplaced(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("it does not end")
 	}
-	if err == nil || !strings.Contains(err.Error(), dir+" was renamed, removed or mounted over") || strings.Contains(out.String(), "term 7") {
+	text := dir + " was renamed, removed or mounted over"
+	if err == nil || !strings.Contains(err.Error(), text) || strings.Contains(out.String(), "term 7") {
 		t.Errorf("it ended with %v, and has shown\n%s", err, out.String())
 	}
 }
