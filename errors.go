@@ -123,9 +123,10 @@ func (e *LockedError) Unwrap() error { return e.Err }
 // Is reports whether target is [ErrLocked].
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
-// DisplacedError is returned by a write when the path that the store was opened by leads to another folder or file now, or to none: it was
-// renamed, removed, or mounted over. Nothing of the call was written, and the store takes no more writes, so that a peer whose
-// store is opened at that path by somebody else is not there twice. Reads go on, and Close ends the store where it is.
+// DisplacedError is returned by a write when the path that the store was opened by leads to another
+// folder or file now, or to none: it was renamed, removed, or mounted over. Nothing of the call was
+// written, and the store takes no more writes, so that a peer whose store is opened at that path by
+// somebody else is not there twice. Reads go on, and Close ends the store where it is.
 type DisplacedError struct {
 	Path string // that the store was opened by, absolute and without links
 	Now  string // where the store is now; "" where that is not known
@@ -137,8 +138,9 @@ func (e *DisplacedError) Error() string {
 	if e.Now != "" {
 		now = "; what it has acknowledged is in " + e.Now
 	}
-	return fmt.Sprintf("ballast: %s was renamed, removed or mounted over while this store was open, and leads to something else now, or to nothing%s: "+
-		"end this process, put the store back under its name, and open it again", e.Path, now)
+	return fmt.Sprintf("ballast: %s was renamed, removed or mounted over while this store was open, "+
+		"and leads to something else now, or to nothing%s: end this process, put the store back "+
+		"under its name, and open it again", e.Path, now)
 }
 
 // Is reports whether target is [ErrDisplaced].

@@ -28,7 +28,8 @@ func Compact(ctx context.Context, dir string, opts *Options) error {
 		_, err = os.Stat(f.file(manifestName))
 	}
 	if err != nil {
-		return fmt.Errorf("badgerstore: there is nothing to compact: %w; check the path", f.named(err))
+		return fmt.Errorf("badgerstore: there is nothing to compact: %w; check the path",
+			f.named(err))
 	}
 	o := Options{}
 	if opts != nil {

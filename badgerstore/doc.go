@@ -42,6 +42,23 @@
 //
 // Opening reads every table and the newest value log file once. A read-only store needs a directory that was closed cleanly.
 //
+// # The folder
+//
+// The folder is that of the moment of opening. A path that is relative, or leads through a link, is
+// resolved then, and a later chdir or a switched link changes nothing. Badger opens its files by
+// their paths as long as it runs; on Linux it gets one that leads to the folder whatever its name
+// is, /proc/self/fd/N of the open folder, which errors and messages do not show. Nothing of it is
+// stored. The store looks before each write whether its path still leads to the folder, about a
+// microsecond. When that was renamed, removed or mounted over, the write and all later ones return
+// a [ballast.DisplacedError], and nothing of them is written. Close ends the store where it is, but
+// for a folder that was removed, in which badger can make no file.
+//
+// Where there is no /proc, and on other systems, badger has the folder's own path, and that look,
+// also before garbage is collected and before Close, is all there is: what badger itself does in
+// the background between a rename and that look, writing its memory to a table or compacting
+// tables, is done under the old name. Close returns the error then and leaves badger as it is; what
+// was acknowledged is in its write-ahead log. End the process.
+//
 // # Full disks
 //
 // Badger writes through memory maps of files with holes. When the disk fills up under such a write the
@@ -71,6 +88,7 @@
 // Index 0 under logs- is no entry; raft does not write it.
 //
 // Source files: options.go, open.go and preflight.go open a directory; store.go reads; write.go,
-// redo.go and delete.go write; graves.go is the record of deletions; gc.go and compact.go return space; valuelog.go finds damage
+// redo.go and delete.go write; held.go is the folder; graves.go is the record of deletions; gc.go
+// and compact.go return space; valuelog.go finds damage
 // before badger drops what is behind it; logger.go listens to badger.
 package badgerstore

@@ -80,7 +80,8 @@ func (s *Store) collect() {
 			s.panicked.Store(true)
 		}
 	}()
-	for s.latch.Err() == nil && s.inPlace() == nil && s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4) == nil {
+	for s.latch.Err() == nil && s.inPlace() == nil &&
+		s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4) == nil {
 		if err := s.db.RunValueLogGC(s.opts.GCDiscardRatio); err != nil {
 			return // badger.ErrNoRewrite when there is no more
 		}

@@ -12,11 +12,13 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// Badger opens, renames and removes files by their paths as long as it runs. When its folder gets another name it would go on in the folder that has
-// the name then, which may be another store's. So on linux it is given a path that leads to the folder whatever its name is: that of the open
+// Badger opens, renames and removes files by their paths as long as it runs. When its folder gets
+// another name it would go on in the folder that has the name then, which may be another store's.
+// So on linux it is given a path that leads to the folder whatever its name is: that of the open
 // folder's descriptor, below /proc. Nobody outside is shown that path.
 
-// folder is where a store is. by is the path that files are opened by, and dir the one that people know: the same where there is no other.
+// folder is where a store is. by is the path that files are opened by, and dir the one that people
+// know: the same where there is no other.
 type folder struct {
 	dir, by string
 	held    *vfs.Dir
@@ -51,7 +53,9 @@ func (f *folder) named(err error) error {
 		return err
 	}
 	if damage, ok := err.(*ballast.CorruptionError); ok {
-		return &ballast.CorruptionError{Path: f.text(damage.Path), Offset: damage.Offset, Index: damage.Index, Err: f.named(damage.Err)}
+		out := *damage
+		out.Path, out.Err = f.text(damage.Path), f.named(damage.Err)
+		return &out
 	}
 	return &namedError{err, f}
 }
@@ -79,15 +83,18 @@ func (e *namedError) As(target any) bool {
 	case **fs.PathError:
 		failed, ok := errors.AsType[*fs.PathError](e.err)
 		if ok {
-			*target = &fs.PathError{Op: failed.Op, Path: e.folder.text(failed.Path), Err: failed.Err}
+			out := *failed
+			out.Path = e.folder.text(failed.Path)
+			*target = &out
 		}
 		return ok
 	}
 	return false
 }
 
-// inPlace returns an error when the name that the folder was opened by leads to another one now, or to none. Then the store takes no more writes. It is
-// asked before each write, since badger does not say when it makes a file: a look takes about a microsecond.
+// inPlace returns an error when the name that the folder was opened by leads to another one now, or
+// to none. Then the store takes no more writes. It is asked before each write, since badger does
+// not say when it makes a file: a look takes about a microsecond.
 func (s *Store) inPlace() error {
 	err := s.held.Check()
 	if err == nil {
@@ -98,8 +105,8 @@ func (s *Store) inPlace() error {
 	return err
 }
 
-// letGo closes the folder, unless there may be something left of badger that finds files by the number of the open folder: that may soon be
-// another one's.
+// letGo closes the folder, unless there may be something left of badger that finds files by the
+// number of the open folder: that may soon be another one's.
 func (s *Store) letGo() error {
 	if s.panicked.Load() || s.stuck {
 		return nil

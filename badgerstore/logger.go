@@ -65,7 +65,8 @@ func (l *logAdapter) flushing() error {
 func (l *logAdapter) Errorf(format string, args ...any) {
 	switch format {
 	case formatSyncFailed:
-		l.latch.Fail(fmt.Errorf("badgerstore: sync of the value log: %w", l.folder.named(firstError(args))))
+		err := l.folder.named(firstError(args))
+		l.latch.Fail(fmt.Errorf("badgerstore: sync of the value log: %w", err))
 	case formatFlushFailed:
 		l.flushFailures.Add(1)
 		l.lastFailure.Store(&flushFailure{time.Now(), l.folder.named(firstError(args))})

@@ -69,7 +69,8 @@ func newStore(dir string, o Options) (s *Store, err error) {
 	return s, err
 }
 
-// openIn opens the store in a folder, which it takes over. made are the folders in which one was made for it.
+// openIn opens the store in a folder, which it takes over. made are the folders in which one was
+// made for it.
 func (s *Store) openIn(f folder, made []string) (err error) {
 	s.folder = f
 	s.bopt.Dir, s.bopt.ValueDir = f.by, f.by

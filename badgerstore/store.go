@@ -374,11 +374,13 @@ const (
 	closePanicked = 5 * time.Second // for a badger that panicked, which may wait for ever
 )
 
-// closeBadger closes badger, unless badger would wait for ever, or would make its tables in the folder of another store.
+// closeBadger closes badger, unless badger would wait for ever, or would make its tables in the
+// folder of another store.
 func (s *Store) closeBadger() error {
 	if err := s.held.Check(); err != nil && s.by == s.dir {
 		s.stuck = true
-		return fmt.Errorf("badger is not closed, because it would write where another folder is now; what was acknowledged is in its own log: %w", engine.Displaced(err))
+		return fmt.Errorf("badger is not closed, because it would write where another folder is "+
+			"now; what was acknowledged is in its own log: %w", engine.Displaced(err))
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()

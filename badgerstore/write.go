@@ -16,7 +16,9 @@ import (
 // StoreLog stores one entry.
 func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs stores a batch: all of it or, also after a crash, nothing.
+// StoreLogs stores a batch: all of it or, also after a crash, nothing. When the path of the store
+// leads to another folder now, or to none, it returns a [*ballast.DisplacedError], and so does each
+// later write; nothing of them is written.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	start := s.meter.Start()
 	err := s.storeLogs(logs)

@@ -32,6 +32,14 @@
 // then the failed transaction is what bbolt would show, and reads return the failure too. A reader beside that very sync may see
 // an entry that replaces another, or a stable value, before it is durable.
 //
+// A path that is relative, or leads through a link, is resolved when the file is opened, and a
+// later chdir or a switched link changes nothing. bbolt holds the file itself, so nothing gets into
+// another one; but what is written to a file that was renamed, removed or mounted over is not where
+// the peer looks for it when it starts again. So each write looks first whether the path still
+// leads to the file, about a microsecond. When it does not, that write and all later ones return a
+// [ballast.DisplacedError], and nothing of them is written. Close ends the file where it is. Where
+// Options.Bolt has an OpenFile that opened another file than the path names, there is no such look.
+//
 // # Layout
 //
 //	bucket logs      8-byte big-endian index -> MessagePack, see internal/logcodec

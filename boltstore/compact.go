@@ -87,7 +87,8 @@ func (s *Store) compact(ctx context.Context) error {
 		if isNoSpace(err) {
 			err = s.noSpace(err)
 		}
-		return errors.Join(fmt.Errorf("boltstore: writing %s anew: %w", s.path, err), c.removed(c.made))
+		err = fmt.Errorf("boltstore: writing %s anew: %w", s.path, err)
+		return errors.Join(err, c.removed(c.made))
 	}
 	return s.disown()
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// A file that is open and whose name is another one's, or nobody's, takes no more writes, is closed well, and opens under its new name.
+// A file that is open and whose name is another one's, or nobody's, takes no more writes, is closed
+// well, and opens under its new name.
 func TestDisplaced(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("windows does not rename a file that is open")
@@ -38,8 +39,8 @@ func TestDisplaced(t *testing.T) {
 			must(os.Rename(path, path+".old"))
 			must(after(path))
 			for _, err := range []error{
-				s.StoreLog(&raft.Log{Index: 2}), s.Set([]byte("k"), nil), s.DeleteRange(1, 1), s.DeleteKey([]byte("k")), s.Sync(),
-				s.compact(t.Context()),
+				s.StoreLog(&raft.Log{Index: 2}), s.Set([]byte("k"), nil), s.DeleteRange(1, 1),
+				s.DeleteKey([]byte("k")), s.Sync(), s.compact(t.Context()),
 			} {
 				if d, ok := errors.AsType[*ballast.DisplacedError](err); !ok || d.Path != path {
 					t.Errorf("a write returns %v", err)
@@ -77,7 +78,8 @@ func TestPathOfAnOpenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Remove("current"), os.Symlink("b.db", "current"), os.Mkdir("sub", 0o700)); err != nil {
+	err = errors.Join(os.Remove("current"), os.Symlink("b.db", "current"), os.Mkdir("sub", 0o700))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir("sub")

@@ -13,7 +13,6 @@ import (
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/logcodec"
-	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // errBucketHere is of a key that has no value: a bit of its flags makes it a bucket.
@@ -117,7 +116,9 @@ func (s *Store) getLog(index uint64, log *raft.Log) error {
 // StoreLog implements raft.LogStore.
 func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs implements raft.LogStore.
+// StoreLogs implements raft.LogStore. When the path of the store leads to another file now, or to
+// none, it returns a [*ballast.DisplacedError], and so does each later write; nothing of them is
+// written.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	start := s.meter.Start()
 	err := s.storeLogs(logs)
@@ -175,18 +176,6 @@ func (s *Store) writable() error {
 		return err
 	}
 	return s.inPlace()
-}
-
-// inPlace returns an error when the name that the file was opened by leads to another file now, or to none. Then the store takes no more writes. It is
-// asked before each write: a look takes about a microsecond.
-func (s *Store) inPlace() error {
-	if !s.own {
-		return nil
-	}
-	if err := vfs.CheckName(s.path, s.file); err != nil {
-		return s.failed.Fail(engine.Displaced(err))
-	}
-	return nil
 }
 
 // reserve makes room for the whole batch in s.buf, so that it does not move while bbolt refers to it.
@@ -546,7 +535,8 @@ func (s *Store) conclude() error {
 // opening scans, and nothing is lost.
 func (s *Store) writeFreelist() error {
 	failed := s.failed.Err()
-	if !s.written || failed != nil && !errors.Is(failed, ballast.ErrDisplaced) || s.opts.Bolt != nil {
+	inDoubt := failed != nil && !errors.Is(failed, ballast.ErrDisplaced)
+	if !s.written || inDoubt || s.opts.Bolt != nil {
 		return nil
 	}
 	s.db.NoFreelistSync = false

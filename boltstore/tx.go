@@ -12,7 +12,22 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
+
+// inPlace returns an error when the name that the file was opened by leads to another file now, or
+// to none. Then the store takes no more writes. It is asked before each write: a look takes about a
+// microsecond.
+func (s *Store) inPlace() error {
+	if !s.own {
+		return nil
+	}
+	if err := vfs.CheckName(s.path, s.file); err != nil {
+		return s.failed.Fail(engine.Displaced(err))
+	}
+	return nil
+}
 
 // guard turns a panic of bbolt into a *ballast.CorruptionError. bbolt panics on pages that it cannot read, and
 // reading behind the end of a file that somebody has cut is a fault of the memory map.

@@ -7,7 +7,8 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// FS is a file system whose power can be cut: MkdirAll, List, Create, Open, OpenRead, Rename, Remove, SyncDir, DiskUsage, Hold and Lock. What is
+// FS is a file system whose power can be cut: MkdirAll, List, Create, Open, OpenRead, Rename,
+// Remove, SyncDir, DiskUsage, Hold and Lock. What is
 // not durable may be lost, in any order and, within a file, by sectors of 512 bytes. Durable is
 //
 //   - a folder, when MkdirAll has returned;

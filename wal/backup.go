@@ -51,6 +51,9 @@ const backupTries = 20
 // A copy that returned an error, ctx's among them, is no log, and should be removed. So should one that a crash interrupted: make it under another name than
 // the one that is used later.
 //
+// Both folders are held: when dir gets another name meanwhile it is still the same log that is
+// copied, and when dst does a [*ballast.DisplacedError] says so.
+//
 // Errors are those of [OpenReadOnly]; a [*ballast.CorruptionError] names the damage in dir.
 func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupInfo, error) {
 	fsys := vfs.OS

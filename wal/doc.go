@@ -18,13 +18,29 @@
 //
 //   - What was acknowledged is on the disk, not in its cache: written with O_DIRECT and O_DSYNC where the file system
 //     takes that, otherwise written and synced.
+//
 //   - Each entry has a checksum that is verified on every read. Damage is a [ballast.CorruptionError]: of Open when it
 //     concerns what opening needs, otherwise of GetLog of the damaged entries. A write that a crash cut off was never
 //     acknowledged and is no damage; the two are told apart.
+//
 //   - A full disk, of a file system that writes in place as ext4 and xfs do, refuses entries with [ballast.ErrNoSpace]; votes, deletions, reading and opening still work, and
 //     entries are taken again when there is space, without opening anew.
+//
 //   - After a failed write or sync the log takes no more writes and returns the first cause, until it is opened again.
 //     Reads go on.
+//
+//   - The folder is that of the moment of opening, held by its handle. A path that is relative, or
+//     leads through a link, is resolved then: a later chdir or a switched link changes nothing. When
+//     the folder is renamed, removed or mounted over, nothing gets into what has its name afterwards.
+//     The log goes on where it is up to its next rotation, which finds that out: that write and all
+//     later ones return a [ballast.DisplacedError], and nothing of them is written. Close ends the
+//     log where it is.
+//
+// A handle of a folder is to be had on Linux, macOS and the BSDs. Elsewhere, which is Windows above
+// all, the log looks before each name that it creates, renames or removes whether its path still
+// leads to its folder. What is left open there is the moment between that look and the call; and
+// that a file which is opened for reading only, or listed, may be another folder's. Windows itself
+// does not rename or remove a folder in which a file is open.
 //
 // # How it works
 //

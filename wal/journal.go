@@ -16,7 +16,7 @@ import (
 
 // journal is one log on the disk, with the state that its records make.
 type journal struct {
-	dir      string // as the paths of files begin: absolute and without links where the log is written, otherwise as it was given
+	dir      string // what paths begin with: absolute, without links; of a reader as it was given
 	opts     Options
 	held     *vfs.Dir // dir, whatever becomes of its name
 	fs       vfs.FS   // that of held
@@ -79,7 +79,7 @@ func openJournal(dir string, opts Options, readOnly bool) (*journal, error) {
 // newJournal returns one without state. It takes held over, whose folder it reaches through fsys.
 func newJournal(held *vfs.Dir, fsys vfs.FS, opts Options, readOnly bool) *journal {
 	j := &journal{dir: held.Path, opts: opts, held: held, fs: fsys, readOnly: readOnly}
-	if readOnly { // by somebody who looks at it, and not for so long that the name gets another meaning
+	if readOnly { // by somebody who looks at it, under the name that he knows
 		j.dir = held.Name
 	}
 	j.handles.fs, j.handles.limit = fsys, opts.MaxOpenFiles
@@ -116,14 +116,16 @@ func (j *journal) letGo() (err error) {
 	return nil
 }
 
-// holdDir holds the folder of a log. For writing it is made where it is missing, and gets a durable name: one that holds a log has that.
+// holdDir holds the folder of a log. For writing it is made where it is missing, and gets a durable
+// name: one that holds a log has that.
 func holdDir(fsys vfs.FS, dir string, readOnly bool) (*vfs.Dir, error) {
 	held, err := fsys.Hold(dir)
 	if readOnly && err != nil {
 		return nil, fmt.Errorf("wal: opening %s: %w", dir, err)
 	}
 	if errors.Is(err, vfs.ErrNotDir) {
-		return nil, fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own", ballast.ErrForeign, dir)
+		return nil, fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own",
+			ballast.ErrForeign, dir)
 	}
 	if readOnly {
 		return held, nil
@@ -162,7 +164,8 @@ func makeDir(fsys vfs.FS, dir string) error {
 	return nil
 }
 
-// inPlace returns an error when the name that the log was opened by leads to another folder now, or to none. Then it takes no more writes.
+// inPlace returns an error when the name that the log was opened by leads to another folder now, or
+// to none. Then it takes no more writes.
 func (j *journal) inPlace() error {
 	err := j.held.Check()
 	if err == nil {
@@ -173,7 +176,8 @@ func (j *journal) inPlace() error {
 	return err
 }
 
-// intact reports whether it is known what is on the disk: no write has failed, though there may be no more of them.
+// intact reports whether it is known what is on the disk: no write has failed, though there may be
+// no more of them.
 func (j *journal) intact() bool {
 	err := j.failed.Err()
 	return err == nil || errors.Is(err, ballast.ErrDisplaced)
@@ -397,7 +401,8 @@ func (j *journal) close() error {
 			err = j.writer.conclude()
 		}
 		if e := j.held.Check(); e != nil {
-			j.opts.Logger.Warn("wal: the log that is closed is not at its name any more", "dir", j.dir, "err", engine.Displaced(e))
+			j.opts.Logger.Warn("wal: the log that is closed is not at its name any more",
+				"dir", j.dir, "err", engine.Displaced(e))
 		}
 		j.watch.End(errors.Join(err, j.failed.Err()))
 		j.watch.Stop()

@@ -329,7 +329,8 @@ func (k *keeper) report(err error) {
 	if errors.Is(err, ballast.ErrNoSpace) {
 		k.tight.Store(true)
 	}
-	if _, ok := errors.AsType[*vfs.DisplacedError](err); ok { // where there are no handles of folders
+	// Where there are no handles of folders.
+	if _, ok := errors.AsType[*vfs.DisplacedError](err); ok {
 		_ = k.j.inPlace()
 	}
 	if err != nil && time.Since(k.warned) > warnEvery {

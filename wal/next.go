@@ -17,7 +17,8 @@ import (
 func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 	size := max(k.segmentBytes(), roundUp(end+room+reserveBytes+blockBytes, blockBytes))
 	if size > maxSegmentBytes {
-		return nil, fmt.Errorf("wal: a batch needs a segment of %d bytes, the most is %d; split it", size, maxSegmentBytes)
+		return nil, fmt.Errorf("wal: a batch needs a segment of %d bytes, the most is %d; split it",
+			size, int64(maxSegmentBytes))
 	}
 	for {
 		next, err := k.atLeast(size)

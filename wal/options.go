@@ -121,7 +121,8 @@ func (o *Options) withDefaults() (Options, error) {
 		out.SegmentBytes = defaultSegmentBytes
 	}
 	if out.SegmentBytes > maxSegmentBytes/2 {
-		return out, fmt.Errorf("wal: SegmentBytes is %d, the most is %d", out.SegmentBytes, maxSegmentBytes/2)
+		return out, fmt.Errorf("wal: SegmentBytes is %d, the most is %d",
+			out.SegmentBytes, int64(maxSegmentBytes/2))
 	}
 	out.SegmentBytes = max(roundUp(out.SegmentBytes, blockBytes), minSegmentBytes)
 	if out.MaxEntryBytes == 0 {

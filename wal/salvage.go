@@ -129,7 +129,7 @@ func (s *salvager) store(held *vfs.Dir, p *pass, o Options) *Store {
 	return &Store{j: j, g: j.group(0)}
 }
 
-var errGroups = fmt.Errorf("wal: %w, and what is salvaged is that of one: when it does not open, nothing can be taken out of it with this release; keep the folder, start all raft groups of this peer with an empty one, and let each join again as a new server", engine.ErrSharedLog)
+var errGroups = fmt.Errorf("wal: %w, and what is salvaged is that of one: when it does not open, nothing can be taken out of it with this release; stop the peer, keep the folder, start all of its raft groups with an empty one, and let each join again as a new server", engine.ErrSharedLog)
 
 // onlyOneGroup refuses a log of several raft groups, of which the others would be lost.
 func (p *pass) onlyOneGroup(dir string) error {

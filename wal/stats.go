@@ -17,11 +17,13 @@ type Stats struct {
 	LiveBytes   int64  // of live entries with their headers; estimated by the average size in each segment
 	DiskBytes   int64  // that the file system says all files of the log take, also the prepared one
 
-	// Failed is why nothing is written any more: the write or sync that failed, or a [*ballast.DisplacedError]; nil for a log that is well.
+	// Failed is why nothing is written any more: the write or sync that failed, or a
+	// [*ballast.DisplacedError]; nil for a log that is well.
 	Failed error
 
-	// Displaced is a [*ballast.DisplacedError] when the path that the log was opened by leads to another folder now, or to none: the next
-	// rotation will say so, and end the writes. It is nil otherwise, and while a write stalls. It is that of a reader, too.
+	// Displaced is a [*ballast.DisplacedError] when the path that the log was opened by leads to
+	// another folder now, or to none: the next rotation will say so, and end the writes. It is nil
+	// otherwise, and while a write stalls. It is that of a reader, too.
 	Displaced error
 
 	// Stalled is how long the durable write in progress has taken, once that is longer than Options.StallAfter; otherwise 0.

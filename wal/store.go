@@ -38,12 +38,17 @@ type Store struct {
 // [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
 // are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
 //
+// The folder is held: see the package's doc for what follows when its name comes to mean another
+// one, and [ballast.DisplacedError].
+//
 // Close the store after raft's Shutdown: raft does not.
 func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, false) }
 
 // OpenReadOnly opens the log in dir for reading. It takes no lock and writes nothing, and the log may be written
 // meanwhile by its owner: what is seen is the log as it was at some moment of the opening. An entry that was
 // deleted since may be gone, see [Store.Readings]; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
+// When the folder is renamed or replaced meanwhile it is still the same log that is read, see
+// [Stats.Displaced].
 // Stable values are taken into memory only, because hashicorp/raft sets the current term even where it just reads, as in GetConfiguration.
 //
 // Errors are those of [Open], without the lock, and fs.ErrNotExist for a directory without a log.
@@ -133,7 +138,9 @@ func (s *Store) StoreLog(log *raft.Log) error {
 	return s.store(r)
 }
 
-// StoreLogs implements raft.LogStore.
+// StoreLogs implements raft.LogStore. The call that finds, at a rotation, that the path of the log
+// leads to another folder now, or to none, returns a [*ballast.DisplacedError], and so does each
+// later write; nothing of them is written.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	r := requests.Get().(*request)
 	r.logs = logs

@@ -180,7 +180,8 @@ func (f *follower) reopen(ctx context.Context) (*source, error) {
 		}
 		src, err := f.at.open()
 		f.took = time.Since(looked)
-		// The name may be another log's by now, whose entries would be shown as if they were of this one.
+		// The name may be another log's by now, whose entries would be shown as if they were of
+		// this one.
 		if e := f.held.Check(); e != nil {
 			if err == nil {
 				_ = src.Close() // it was only read from

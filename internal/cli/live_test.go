@@ -148,6 +148,35 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// Who follows a log is told when its folder has another name and another log is there, and shows
+// nothing of that.
+func TestFollowDisplaced(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows does not rename a folder in which a file is open")
+	}
+	dir := filepath.Join(t.TempDir(), "wal")
+	must(t, openLog(t, dir).StoreLog(command(1, 1)))
+	var out, complaints output
+	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, data: "auto"},
+		func(string) bool { return false })
+	must(t, err)
+	done := make(chan error, 1)
+	go func() { done <- d.run(t.Context(), "wal:"+dir) }()
+	out.await(t, "command 1 of term 1")
+
+	must(t, os.Rename(dir, dir+".old"))
+	must(t, openLog(t, dir).StoreLogs([]*raft.Log{command(1, 7), command(2, 7)}))
+	select {
+	case err = <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not end")
+	}
+	text := dir + " was renamed, removed or mounted over"
+	if err == nil || !strings.Contains(err.Error(), text) || strings.Contains(out.String(), "term 7") {
+		t.Errorf("it ended with %v, and has shown\n%s", err, out.String())
+	}
+}
+
 // While a peer writes, cuts off its end and compacts, in one segment after the other, each entry is shown once and in order.
 func TestFollowBesideAWriter(t *testing.T) {
 	t.Parallel()

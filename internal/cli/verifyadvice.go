@@ -9,10 +9,10 @@ import (
 
 const (
 	// startAnew is what helps a peer whose store is damaged.
-	startAnew = "keep the store under another name, start the peer with an empty one, and let it join the cluster again as a new server: the others have what it lost"
+	startAnew = "stop the peer, keep the store under another name, start it with an empty one, and let it join the cluster again as a new server: the others have what it lost"
 
 	// startAllAnew is what helps a peer of many raft groups when the log that they share does not open.
-	startAllAnew = "keep the folder under another name, start all raft groups of this peer with an empty one, and let each join again as a new server: the other peers have what was lost"
+	startAllAnew = "stop the peer, keep the folder under another name, start all of its raft groups with an empty one, and let each join again as a new server: the other peers have what was lost"
 
 	// nothingOut is why nothing else does.
 	nothingOut = "nothing can be taken out of it with this release"

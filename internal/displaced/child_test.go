@@ -23,7 +23,8 @@ import (
 	"github.com/raft-ballast/ballast/wal"
 )
 
-// childName is the environment variable that makes this program one of the two processes, with the name that its entries have.
+// childName is the environment variable that makes this program one of the two processes, with the
+// name that its entries have.
 const childName = "BALLAST_DISPLACED_CHILD"
 
 func TestMain(m *testing.M) {
@@ -78,7 +79,7 @@ func (c *child) do(command, arg string) (string, error) {
 	return "", fmt.Errorf("there is no command %q", command)
 }
 
-const entryBytes = 96 << 10
+const entryBytes = 250 << 10 // four are more than a segment takes
 
 func (c *child) open(engine, path string) (err error) {
 	c.Sources, c.failed = metrics.Sources{}, nil
@@ -90,7 +91,8 @@ func (c *child) open(engine, path string) (err error) {
 		}
 	case "groups":
 		var gs *wal.Groups
-		if gs, err = wal.OpenGroups(path, &wal.Options{SegmentBytes: 1 << 20, Metrics: c}); err == nil {
+		opts := &wal.Options{SegmentBytes: 1 << 20, Metrics: c}
+		if gs, err = wal.OpenGroups(path, opts); err == nil {
 			c.close, c.failed = gs.Close, func() error { return gs.Stats().Failed }
 			c.store, err = gs.Store(7)
 		}
@@ -107,10 +109,11 @@ func (c *child) open(engine, path string) (err error) {
 		}
 	case "badger":
 		var s *badgerstore.Store
-		if s, err = badgerstore.Open(path, &badgerstore.Options{
-			MaxEntryBytes: entryBytes, GCInterval: -1, ReserveBytes: -1, Metrics: c, Badger: func(o *badger.Options) {
-				o.MemTableSize, o.ValueThreshold, o.ValueLogFileSize = 1<<20, 32<<10, 1<<20
-			}}); err == nil {
+		opts := &badgerstore.Options{MaxEntryBytes: entryBytes, GCInterval: -1, ReserveBytes: -1, Metrics: c}
+		opts.Badger = func(o *badger.Options) {
+			o.MemTableSize, o.ValueThreshold, o.ValueLogFileSize = 1<<20, 32<<10, 1<<20
+		}
+		if s, err = badgerstore.Open(path, opts); err == nil {
 			c.store, c.close = s, s.Close
 		}
 	}
@@ -123,10 +126,12 @@ func (c *child) append() error {
 	if err != nil {
 		return err
 	}
-	return c.store.StoreLog(&raft.Log{Index: last + 1, Term: uint64(c.name[0]), Data: []byte(strings.Repeat(c.name, entryBytes))})
+	data := []byte(strings.Repeat(c.name, entryBytes))
+	return c.store.StoreLog(&raft.Log{Index: last + 1, Term: uint64(c.name[0]), Data: data})
 }
 
-// look reads all there is, and answers how many entries there are. What is another one's, or does not read, is an error.
+// look reads all there is, and answers how many entries there are. What is another one's, or does
+// not read, is an error.
 func (c *child) look() (string, error) {
 	first, err := c.store.FirstIndex()
 	last, e := c.store.LastIndex()

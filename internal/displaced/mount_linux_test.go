@@ -9,23 +9,34 @@ import (
 
 func init() {
 	events = append(events,
-		event{name: "mounted over", open: store, displaced: true, change: func(tr *trial) { tr.mount(store) }},
-		event{name: "mounted over, and unmounted", open: store, now: store, change: func(tr *trial) {
-			tr.mount(store)
-			must(tr.t, unix.Unmount(tr.at(store), 0))
-			tr.name = tr.at("peer/other")
-		}},
-		event{name: "unmounted", open: store, displaced: true, before: func(tr *trial) {
-			must(tr.t, os.Mkdir(tr.at("peer/disk"), 0o700))
-			tr.mount("peer/disk")
-			tr.name = tr.at("peer/disk/raft")
-		}, change: func(tr *trial) {
-			must(tr.t, unix.Unmount(tr.at("peer/disk"), unix.MNT_DETACH))
-		}},
-		event{name: "two stores exchanged", open: store, displaced: true, now: "peer/other", says: true, change: func(tr *trial) {
-			tr.empty("peer/other")
-			must(tr.t, unix.Renameat2(unix.AT_FDCWD, tr.at(store), unix.AT_FDCWD, tr.at("peer/other"), unix.RENAME_EXCHANGE))
-		}},
+		event{
+			name: "mounted over", open: store, displaced: true, mounts: true,
+			change: func(tr *trial) { tr.mount(store) },
+		},
+		event{
+			name: "mounted over, and unmounted", open: store, now: store, mounts: true,
+			change: func(tr *trial) {
+				tr.mount(store)
+				must(tr.t, unix.Unmount(tr.at(store), 0))
+				tr.name = tr.at("peer/other")
+			},
+		},
+		event{
+			name: "unmounted", open: store, displaced: true,
+			before: func(tr *trial) {
+				tr.mount("peer/disk")
+				tr.name = tr.at("peer/disk/raft")
+			},
+			change: func(tr *trial) { must(tr.t, unix.Unmount(tr.at("peer/disk"), unix.MNT_DETACH)) },
+		},
+		event{
+			name: "two stores exchanged", open: store, displaced: true, now: "peer/other", says: true,
+			change: func(tr *trial) {
+				tr.empty("peer/other")
+				must(tr.t, unix.Renameat2(unix.AT_FDCWD, tr.at(store),
+					unix.AT_FDCWD, tr.at("peer/other"), unix.RENAME_EXCHANGE))
+			},
+		},
 	)
 }
 

@@ -34,7 +34,8 @@ func Finishing(path string) (done func()) {
 	return func() { count(-1) }
 }
 
-// resolved is the place that a path means, whatever the folder of the process is: an engine knows itself by that.
+// resolved is the place that a path means, whatever the folder of the process is: an engine knows
+// itself by that.
 func resolved(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs

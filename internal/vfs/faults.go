@@ -170,7 +170,8 @@ func (f *Faults) SyncDir(dir string) error {
 	return f.do(OpSyncDir, dir, func() error { return f.fs.SyncDir(dir) })
 }
 
-// Hold implements FS. The calls of what it returns are counted and fail as all others; its own Check and Close have no faults.
+// Hold implements FS. The calls of what it returns are counted and fail as all others; its own
+// Check and Close have no faults.
 func (f *Faults) Hold(dir string) (*Dir, error) {
 	d, err := open(f, OpHold, dir, f.fs.Hold)
 	if err == nil {

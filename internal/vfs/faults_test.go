@@ -157,8 +157,9 @@ func TestCount(t *testing.T) {
 		}
 	}
 	want := []string{
-		"1 mkdir d", "2 list .", "3 create g", "4 close g", "5 open for reading f", "6 close f", "7 lock LOCK", "8 hold .",
-		"9 open f", "10 read f", "11 write f", "12 allocate f", "13 truncate f", "14 sync f", "15 size f", "16 close f",
+		"1 mkdir d", "2 list .", "3 create g", "4 close g", "5 open for reading f", "6 close f",
+		"7 lock LOCK", "8 hold .", "9 open f", "10 read f", "11 write f", "12 allocate f",
+		"13 truncate f", "14 sync f", "15 size f", "16 close f",
 		"17 rename f", "18 remove h", "19 sync folder .",
 	}
 	if !slices.Equal(got, want) {

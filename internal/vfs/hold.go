@@ -9,18 +9,20 @@ import (
 	"path/filepath"
 )
 
-// Dir is a folder that is held. Its FS reaches the folder, and each name in it, by a handle where the platform has one:
-// it is the same folder as long as it is held, whatever is renamed, removed, mounted or linked meanwhile, and whatever
-// becomes the folder of the process. Other paths are those of the file system that it was held on.
+// Dir is a folder that is held. Its FS reaches the folder, and each name in it, by a handle where
+// the platform has one: it is the same folder as long as it is held, whatever is renamed, removed,
+// mounted or linked meanwhile, and whatever becomes the folder of the process. Other paths are
+// those of the file system that it was held on.
 //
-// Where there is no handle (see Handles) the FS looks before each name that it creates, renames, removes, or locks,
-// whether Path still leads to the folder, and returns a [*DisplacedError] when it does not. A folder that changes between that
-// look and the call is not noticed, and what is opened or listed is not looked at.
+// Where there is no handle (see Handles) the FS looks before each name that it creates, renames,
+// removes, or locks, whether Path still leads to the folder, and returns a [*DisplacedError] when
+// it does not. A folder that changes between that look and the call is not noticed, and what is
+// opened or listed is not looked at.
 type Dir struct {
 	FS
 
-	// Path is absolute, without links: where Name led to when the folder was held. Calls of FS may name the folder by either, and
-	// their errors say what they were given.
+	// Path is absolute, without links: where Name led to when the folder was held. Calls of FS may
+	// name the folder by either, and their errors say what they were given.
 	Path, Name string
 
 	check func() error
@@ -28,12 +30,13 @@ type Dir struct {
 	alias func() string
 }
 
-// Check returns a [*DisplacedError] when Path leads to another folder now, or to none, and nil when it leads to this
-// one or that cannot be found out.
+// Check returns a [*DisplacedError] when Path leads to another folder now, or to none, and nil when
+// it leads to this one or that cannot be found out.
 func (d *Dir) Check() error { return d.check() }
 
-// Alias returns a path that leads to the folder as long as it is held, whatever becomes of its name, for what can open
-// files only by path. It is "" where there is none: it needs linux, with /proc.
+// Alias returns a path that leads to the folder as long as it is held, whatever becomes of its
+// name, for what can open files only by path. It is "" where there is none: it needs linux, with
+// /proc.
 func (d *Dir) Alias() string {
 	if d.alias == nil {
 		return ""
@@ -51,7 +54,8 @@ func (d *Dir) Again() *Dir {
 // Close lets go of the folder. Files and locks that were opened stay.
 func (d *Dir) Close() error { return d.close() }
 
-// DisplacedError says that a path leads to something else than what was opened by it, or to nothing.
+// DisplacedError says that a path leads to something else than what was opened by it, or to
+// nothing.
 type DisplacedError struct {
 	Path string
 	Now  string // a path of what was opened; "" where none is known
@@ -87,7 +91,8 @@ func (s osFS) Hold(dir string) (*Dir, error) {
 	return h.held(h.handle.close), nil
 }
 
-// Hold returns the folder once more, when it is asked for that. The handle stays that of the first Dir.
+// Hold returns the folder once more, when it is asked for that. The handle stays that of the first
+// Dir.
 func (h *heldFS) Hold(dir string) (*Dir, error) {
 	if !h.is(dir) {
 		return h.osFS.Hold(dir)
@@ -181,8 +186,9 @@ func (h *heldFS) Lock(path string) (io.Closer, error) {
 	return h.lock(path)
 }
 
-// isNowhere reports whether the error of a look at a path says that it leads to nothing. Any other, such as that of a folder
-// above into which the process may not look any more, says nothing about that.
+// isNowhere reports whether the error of a look at a path says that it leads to nothing. Any other,
+// such as that of a folder above into which the process may not look any more, says nothing about
+// that.
 func isNowhere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotDir)
 }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"os"
 	"runtime"
 	"strconv"
@@ -8,10 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openWithoutLinks is openHandle of a path without links. That saves a look at each folder on the way. It fails where there are links, and where the
-// kernel, or whoever guards it, does not know the call.
+// openWithoutLinks is openHandle of a path without links. That saves a look at each folder on the
+// way. It fails where there are links, and where the kernel, or whoever guards it, does not know
+// the call.
 func openWithoutLinks(path string) (handle, error) {
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	how := unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
+	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
 	if err != nil {
 		return handle{}, err
@@ -19,7 +23,8 @@ func openWithoutLinks(path string) (handle, error) {
 	return handle{os.NewFile(uintptr(fd), path)}, nil
 }
 
-// nameOf returns a path that an open file has now, "" where /proc does not say. It may be one that leads elsewhere.
+// nameOf returns a path that an open file has now, "" where /proc does not say. It may be one that
+// leads elsewhere.
 func nameOf(f *os.File) string {
 	name, err := os.Readlink(descriptor(f))
 	if err != nil {
@@ -34,7 +39,8 @@ func descriptor(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(
 func (h handle) alias() string {
 	var named, is unix.Stat_t
 	path := descriptor(h.dir)
-	if unix.Stat(path, &named) != nil || unix.Fstat(int(h.dir.Fd()), &is) != nil || named.Dev != is.Dev || named.Ino != is.Ino {
+	err := cmp.Or(unix.Stat(path, &named), unix.Fstat(int(h.dir.Fd()), &is))
+	if err != nil || named.Dev != is.Dev || named.Ino != is.Ino {
 		return "" // there is no /proc here, or that of somebody else
 	}
 	runtime.KeepAlive(h.dir)

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A path that cannot be looked at any more, as by a daemon that has given up its rights, says nothing about what it leads to.
+// A path that cannot be looked at any more, as by a daemon that has given up its rights, says
+// nothing about what it leads to.
 func TestCheckWithoutRights(t *testing.T) {
 	above := filepath.Join(t.TempDir(), "closed")
 	check(t, os.MkdirAll(filepath.Join(above, "log"), 0o700))

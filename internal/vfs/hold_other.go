@@ -32,7 +32,8 @@ func openHandle(path string) (handle, error) {
 // openWithoutLinks fails: the links are looked for.
 func openWithoutLinks(string) (handle, error) { return handle{}, errors.ErrUnsupported }
 
-// lookAt returns what is at a path. What os.Stat returns would be looked at only when it is compared.
+// lookAt returns what is at a path. What os.Stat returns would be looked at only when it is
+// compared.
 func lookAt(path string) (os.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -84,8 +85,8 @@ func (h handle) check() error { return checkName(h.path, h.is) }
 
 func (h handle) alias() string { return "" }
 
-// CheckName returns a [*DisplacedError] when path leads to another file or folder than the open one, or to none, and nil when it leads
-// there or that cannot be found out.
+// CheckName returns a [*DisplacedError] when path leads to another file or folder than the open
+// one, or to none, and nil when it leads there or that cannot be found out.
 func CheckName(path string, open *os.File) error {
 	is, err := open.Stat()
 	if err != nil {

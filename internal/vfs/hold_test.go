@@ -24,7 +24,8 @@ func hold(t *testing.T, fsys FS, dir string) *Dir {
 	return d
 }
 
-// testHold: another folder gets the name of one that is held. Every call reaches the one that is held, and the other stays as it is.
+// testHold: another folder gets the name of one that is held. Every call reaches the one that is
+// held, and the other stays as it is.
 func testHold(t *testing.T, fsys FS, dir string) {
 	if !Handles {
 		t.Skip("the platform has no handles of folders")
@@ -75,14 +76,16 @@ func useHeld(t *testing.T, d *Dir) error {
 	check(t, f.Close())
 	f, err = d.OpenRead(at("kept"))
 	check(t, err)
-	if got := readAll(t, f); !slices.Equal(got, slices.Concat(pattern(BlockBytes, 1), pattern(BlockBytes, 2))) {
+	want := slices.Concat(pattern(BlockBytes, 1), pattern(BlockBytes, 2))
+	if got := readAll(t, f); !slices.Equal(got, want) {
 		t.Errorf("it reads %d bytes of another file", len(got))
 	}
 	check(t, f.Close())
 	if n, err := d.DiskUsage(at("kept")); err != nil || n != 2*BlockBytes {
 		t.Errorf("the file takes %d bytes (%v)", n, err)
 	}
-	for _, call := range []error{second(d.Open(at("other"))), second(d.OpenRead(at("other"))), d.Remove(at("other"))} {
+	other := at("other")
+	for _, call := range []error{second(d.Open(other)), second(d.OpenRead(other)), d.Remove(other)} {
 		if !errors.Is(call, fs.ErrNotExist) {
 			t.Errorf("a file that is in the other folder only: %v", call)
 		}
@@ -98,12 +101,14 @@ func second(_ File, err error) error { return err }
 
 func displaced(t *testing.T, err error, path string) {
 	t.Helper()
-	if e, ok := errors.AsType[*DisplacedError](err); !ok || filepath.Base(e.Path) != filepath.Base(path) {
+	e, ok := errors.AsType[*DisplacedError](err)
+	if !ok || filepath.Base(e.Path) != filepath.Base(path) {
 		t.Errorf("Check returns %v", err)
 	}
 }
 
-// What there is of the real file system beside a rename: a chdir, a link that is switched, and a folder that is removed.
+// What there is of the real file system beside a rename: a chdir, a link that is switched, and a
+// folder that is removed.
 func TestHoldByOtherNames(t *testing.T) {
 	if !Handles {
 		t.Skip("the platform has no handles of folders")
@@ -130,8 +135,10 @@ func TestHoldByOtherNames(t *testing.T) {
 			t.Errorf("in %s there is %q", d.Path, got)
 		}
 	}
-	check(t, os.Rename(relative.Path, filepath.Join(dir, "r3")))
-	if e, ok := errors.AsType[*DisplacedError](relative.Check()); !ok || runtime.GOOS == "linux" && e.Now != filepath.Join(dir, "r3") {
+	now := filepath.Join(dir, "r3")
+	check(t, os.Rename(relative.Path, now))
+	e, ok := errors.AsType[*DisplacedError](relative.Check())
+	if !ok || runtime.GOOS == "linux" && e.Now != now {
 		t.Errorf("Check returns %+v", e)
 	}
 	check(t, os.RemoveAll(byLink.Path))
@@ -175,7 +182,8 @@ func TestCheckNameAllocatesNothing(t *testing.T) {
 	check(t, err)
 	defer f.Close()
 	path := f.Name()
-	if n := testing.AllocsPerRun(100, func() { _ = CheckName(path, f) }); n > 1 { // the path, for the kernel
+	n := testing.AllocsPerRun(100, func() { _ = CheckName(path, f) })
+	if n > 1 { // the path, for the kernel
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -20,7 +20,8 @@ const Handles = true
 // ErrNotDir is matched by the error of a Hold of something else than a folder.
 const ErrNotDir = unix.ENOTDIR
 
-// handle is an open folder. The zero handle stands for the one that the process is in, so that a path is looked up by name.
+// handle is an open folder. The zero handle stands for the one that the process is in, so that a
+// path is looked up by name.
 type handle struct{ dir *os.File }
 
 func openHandle(path string) (handle, error) {
@@ -38,15 +39,17 @@ func (h handle) at(path string) (dir int, name string) {
 	return int(h.dir.Fd()), filepath.Base(path)
 }
 
-// openFile is os.OpenFile without asking the kernel, in five calls, whether the runtime can wait for the file without a thread. For
-// one on a disk it cannot.
+// openFile is os.OpenFile without asking the kernel, in five calls, whether the runtime can wait
+// for the file without a thread. For one on a disk it cannot.
 func (h handle) openFile(path string, flag int) (*os.File, error) {
 	dir, name := h.at(path)
 	return h.openName(dir, name, path, flag)
 }
 
 func (h handle) openName(dir int, name, path string, flag int) (*os.File, error) {
-	fd, err := again(func() (int, error) { return unix.Openat(dir, name, flag|unix.O_CLOEXEC, fileMode) })
+	fd, err := again(func() (int, error) {
+		return unix.Openat(dir, name, flag|unix.O_CLOEXEC, fileMode)
+	})
 	runtime.KeepAlive(h.dir)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -159,15 +162,18 @@ func (l heldLock) Close() error {
 }
 
 func tryLock(f *os.File) error {
-	_, err := again(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	_, err := again(func() (int, error) {
+		return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	})
 	runtime.KeepAlive(f)
 	return err
 }
 
 func (h *heldFS) check() error { return CheckName(h.path, h.dir) }
 
-// CheckName returns a [*DisplacedError] when path leads to another file or folder than the open one, or to none, and nil when it leads
-// there or that cannot be found out. It allocates nothing when all is well.
+// CheckName returns a [*DisplacedError] when path leads to another file or folder than the open
+// one, or to none, and nil when it leads there or that cannot be found out. It allocates nothing
+// when all is well.
 func CheckName(path string, open *os.File) error {
 	var named, is unix.Stat_t
 	if unix.Fstat(int(open.Fd()), &is) != nil {

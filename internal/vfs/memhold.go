@@ -5,14 +5,16 @@ import (
 	"path/filepath"
 )
 
-// memHeld is a Mem, but for what lies directly in one folder, which is that one whatever its path is now.
+// memHeld is a Mem, but for what lies directly in one folder, which is that one whatever its path
+// is now.
 type memHeld struct {
 	*Mem
 	path string // when it was held
 	dir  *memDir
 }
 
-// Hold implements FS. The path is as it is given: there is no folder that a relative one could begin in. A power cut ends it.
+// Hold implements FS. The path is as it is given: there is no folder that a relative one could
+// begin in. A power cut ends it.
 func (m *Mem) Hold(dir string) (*Dir, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -31,7 +33,8 @@ func (m *Mem) Hold(dir string) (*Dir, error) {
 }
 
 func (h *memHeld) held() *Dir {
-	return &Dir{FS: h, Path: h.path, Name: h.path, check: h.check, close: func() error { return nil }}
+	nothing := func() error { return nil }
+	return &Dir{FS: h, Path: h.path, Name: h.path, check: h.check, close: nothing}
 }
 
 // Hold implements FS.
@@ -84,11 +87,13 @@ func (h *memHeld) at(path string) string {
 	return filepath.Join(now, name)
 }
 
-func (h *memHeld) List(dir string) ([]string, error)          { return h.Mem.List(h.at(dir)) }
-func (h *memHeld) Create(path string) (File, error)           { return h.Mem.Create(h.at(path)) }
-func (h *memHeld) Open(path string) (File, error)             { return h.Mem.Open(h.at(path)) }
-func (h *memHeld) OpenRead(path string) (File, error)         { return h.Mem.OpenRead(h.at(path)) }
-func (h *memHeld) Rename(from, to string) error               { return h.Mem.Rename(h.at(from), h.at(to)) }
+func (h *memHeld) List(dir string) ([]string, error)  { return h.Mem.List(h.at(dir)) }
+func (h *memHeld) Create(path string) (File, error)   { return h.Mem.Create(h.at(path)) }
+func (h *memHeld) Open(path string) (File, error)     { return h.Mem.Open(h.at(path)) }
+func (h *memHeld) OpenRead(path string) (File, error) { return h.Mem.OpenRead(h.at(path)) }
+func (h *memHeld) Rename(from, to string) error {
+	return h.Mem.Rename(h.at(from), h.at(to))
+}
 func (h *memHeld) Remove(path string) error                   { return h.Mem.Remove(h.at(path)) }
 func (h *memHeld) SyncDir(dir string) error                   { return h.Mem.SyncDir(h.at(dir)) }
 func (h *memHeld) DiskUsage(path string) (int64, error)       { return h.Mem.DiskUsage(h.at(path)) }

@@ -85,7 +85,8 @@ func (s osFS) open(path string, flag int) (File, error) {
 	return f, err
 }
 
-// prepared makes a File of one that was opened, in the folder that at stands for, and takes it over.
+// prepared makes a File of one that was opened, in the folder that at stands for, and takes it
+// over.
 func (s osFS) prepared(file *os.File, at handle, writable bool) (File, error) {
 	f := &osFile{file: file}
 	if err := f.prepare(at, writable && !s.buffered); err != nil {

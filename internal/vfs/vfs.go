@@ -61,8 +61,8 @@ type FS interface {
 	// Place returns the place that a path means: where a link leads to, if it is one, also while there is nothing.
 	Place(path string) string
 
-	// Hold opens the folder dir, which has to be there, so that later calls reach it whatever becomes of its name.
-	// Whoever holds it closes the Dir.
+	// Hold opens the folder dir, which has to be there, so that later calls reach it whatever
+	// becomes of its name. Whoever holds it closes the Dir.
 	Hold(dir string) (*Dir, error)
 
 	// Lock takes the lock file at path, which it creates, for as long as the process lives or until the lock is

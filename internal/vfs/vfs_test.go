@@ -108,7 +108,9 @@ func TestConformance(t *testing.T) {
 		{"a held folder without O_DIRECT", func(t *testing.T) (FS, string) {
 			return held(t, osFS{buffered: true}, t.TempDir())
 		}},
-		{"a held folder of Mem", func(t *testing.T) (FS, string) { return held(t, NewFaults(NewMem()), ".") }},
+		{"a held folder of Mem", func(t *testing.T) (FS, string) {
+			return held(t, NewFaults(NewMem()), ".")
+		}},
 	}
 	for _, system := range systems {
 		t.Run(system.name, func(t *testing.T) {
