@@ -157,7 +157,7 @@ func TestFollowDisplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "wal")
 	must(t, openLog(t, dir).StoreLog(command(1, 1)))
 	var out, complaints output
-	d, err := newDumper(streams{out: &out, err: &complaints}, dumpFlags{follow: true, data: "auto"},
+	d, err := newDumper(newStreams(nil, &out, &complaints), dumpFlags{follow: true, data: "auto"},
 		func(string) bool { return false })
 	must(t, err)
 	done := make(chan error, 1)
