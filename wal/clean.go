@@ -56,7 +56,7 @@ func (k *keeper) removeUnused() (some bool) {
 // remove gives a segment's space back. It may come back after a power cut and is removed again then, since no
 // checkpoint names it.
 func (k *keeper) remove(seg *segment) error {
-	if err := k.j.fs.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := k.j.remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("wal: removing a segment: %w", err)
 	}
 	return nil

@@ -96,16 +96,16 @@ func (j *journal) trim() error {
 	err = j.copyTail(tmp, m, end)
 	if err == nil {
 		j.handles.closeAll() // no platform minds the renaming of a closed file
-		err = j.fs.Rename(tmp, seg.path)
+		err = j.rename(tmp, seg.path)
 	}
 	if err != nil {
 		err = noSpace(fmt.Errorf("wal: writing %s anew: %w", seg.path, err))
-		if e := j.fs.Remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		if e := j.remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 		return err
 	}
-	if err := j.fs.SyncDir(j.dir); err != nil {
+	if err := j.syncNames(); err != nil {
 		return fmt.Errorf("wal: syncing the name of %s: %w", seg.path, err)
 	}
 	return nil
@@ -113,7 +113,7 @@ func (j *journal) trim() error {
 
 // copyTail writes the tail up to end into a new file, with a marker of its own.
 func (j *journal) copyTail(path string, m marker, end int64) (err error) {
-	if err := j.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := j.remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	f, err := j.fs.Create(path)

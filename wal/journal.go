@@ -42,6 +42,7 @@ type journal struct {
 	refreshing sync.Mutex // one reads a log anew at a time
 	readings   atomic.Uint64
 
+	names     names
 	queue     queue
 	writer    writer
 	keeper    keeper
@@ -198,6 +199,9 @@ func (j *journal) begin() error {
 		_ = rec.unusedFile.Close() // nothing was written
 		rec.unused, rec.garbage = nil, append(rec.garbage, filepath.Base(seg.path))
 	}
+	if err := j.confirmTail(rec); err != nil {
+		return err
+	}
 	if err := j.resume(rec); err != nil {
 		return err
 	}
@@ -213,7 +217,7 @@ func (j *journal) begin() error {
 
 func (j *journal) removeAll(names []string) error {
 	for _, name := range names {
-		if err := j.fs.Remove(filepath.Join(j.dir, name)); err != nil {
+		if err := j.remove(filepath.Join(j.dir, name)); err != nil {
 			return fmt.Errorf("wal: removing a file that holds nothing: %w", err)
 		}
 	}

@@ -149,6 +149,9 @@ func (k *keeper) whileIdle(appended int64) error {
 
 // all does all there is to do.
 func (k *keeper) all() {
+	if asleep := k.j.opts.asleep; asleep != nil && asleep() {
+		return
+	}
 	for {
 		if done, err := k.step(!k.j.opts.busy); !done || err != nil {
 			return

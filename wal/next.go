@@ -46,9 +46,13 @@ func (k *keeper) adopt() error {
 		return nil
 	}
 	k.found = nil
+	prepared := seg.isPrepared()
 	_ = seg.rw.Close() // nothing was written
+	if !prepared {
+		return k.recycle(seg)
+	}
 	tmp := filepath.Join(k.j.dir, nextName)
-	if err := k.j.fs.Rename(seg.path, tmp); err != nil {
+	if err := k.j.rename(seg.path, tmp); err != nil {
 		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
 	}
 	if err := k.rename(tmp, seg.path); err != nil {
@@ -65,6 +69,15 @@ func (k *keeper) adopt() error {
 	return nil
 }
 
+// isPrepared reports whether a segment that was found is as it was prepared: the marker that says closed is
+// believed where it says that no frame is in it, and not where it says that nothing is. A release
+// before may have closed a log while a segment with debris, which it had removed, could still come back.
+func (s *segment) isPrepared() bool {
+	b := make([]byte, min(firstZeros, s.size-framesOffset))
+	n, _ := s.rw.ReadAt(b, framesOffset)
+	return n == len(b) && isZero(b)
+}
+
 // unnamed is what becomes of a segment, prepared and not used yet, whose name could not be synced. After a want of space
 // it is made again, so that no sync is tried twice for the same name. After anything else nobody knows which names are there, so
 // the log takes no more writes.
@@ -73,7 +86,7 @@ func (k *keeper) unnamed(path string, err error) error {
 	if !vfs.IsNoSpace(err) {
 		return k.j.failed.Fail(err)
 	}
-	_ = k.j.fs.Remove(path) // otherwise the next one replaces it
+	_ = k.j.remove(path) // otherwise the next one replaces it
 	return noSpace(err)
 }
 
@@ -132,7 +145,7 @@ func (k *keeper) prepare(size int64) error {
 		return errNumbers
 	}
 	tmp := filepath.Join(k.j.dir, nextName)
-	if err := k.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := k.j.remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return noSpace(fmt.Errorf("wal: removing what an earlier attempt left: %w", err))
 	}
 	f, err := k.j.fs.Create(tmp)
@@ -145,7 +158,7 @@ func (k *keeper) prepare(size int64) error {
 	if err == nil {
 		return nil
 	}
-	_ = k.j.fs.Remove(tmp) // the next attempt begins with that too
+	_ = k.j.remove(tmp) // the next attempt begins with that too
 	if errors.Is(err, ballast.ErrNoSpace) && k.removeUnused() {
 		return k.prepare(size)
 	}
@@ -231,10 +244,10 @@ func (k *keeper) head(seg *segment) error {
 
 // rename gives a segment its name, durably.
 func (k *keeper) rename(from, to string) error {
-	if err := k.j.fs.Rename(from, to); err != nil {
+	if err := k.j.rename(from, to); err != nil {
 		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
 	}
-	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
+	if err := k.j.syncNames(); err != nil {
 		return k.unnamed(to, err)
 	}
 	k.syncs.Add(1)
@@ -275,7 +288,7 @@ func (k *keeper) mayRecycle() bool {
 // recycle makes an unused segment the next one.
 func (k *keeper) recycle(old *segment) error {
 	tmp := filepath.Join(k.j.dir, nextName)
-	if err := k.j.fs.Rename(old.path, tmp); err != nil {
+	if err := k.j.rename(old.path, tmp); err != nil {
 		if old.freed { // it holds nothing, and its space is still to be given back
 			k.mu.Lock()
 			k.unused = append(k.unused, old)

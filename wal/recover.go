@@ -121,6 +121,7 @@ func (rec *recovery) ofLog(numbers []uint64) ([]uint64, error) {
 // findTail finds the newest segment that holds a frame. Only one that is newer may be there: the one prepared to
 // follow it.
 func (rec *recovery) findTail(numbers []uint64) error {
+	var debris error // that only a log that was closed may have behind it
 	for _, number := range slices.Backward(numbers) {
 		seg, f, m, err := openSegment(rec.fs, rec.dir, number, rec.writable)
 		if err != nil {
@@ -130,6 +131,9 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		used := m.state != markerNone
 		if !used {
 			used, err = beginsWithFrame(seg, f)
+		}
+		if errors.Is(err, ballast.ErrCorrupt) && rec.unused == nil {
+			debris, err = err, nil
 		}
 		if used {
 			rec.tail, rec.file, rec.marker = seg, f, m
@@ -143,6 +147,9 @@ func (rec *recovery) findTail(numbers []uint64) error {
 			return err
 		}
 		rec.unused, rec.unusedFile = seg, f
+	}
+	if debris != nil && (rec.tail == nil || rec.marker.state != markerClosed) {
+		return debris
 	}
 	if err := rec.checkUnused(); err != nil {
 		return err
