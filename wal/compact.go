@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -31,6 +32,9 @@ func Compact(dir string, opts *Options) error {
 		return fmt.Errorf("wal: listing %s: %w", dir, err)
 	}
 	if !slices.ContainsFunc(names, isSegment) {
+		if engine.WasLog(o.fs, dir) {
+			return lostLog(dir)
+		}
 		return fmt.Errorf("wal: there is no log in %s: %w", dir, fs.ErrNotExist)
 	}
 	o.still, o.fs = true, held

@@ -49,8 +49,6 @@ type journal struct {
 	reclaimer reclaimer
 }
 
-const lockName = "LOCK"
-
 // openJournal opens or creates the log in dir.
 func openJournal(dir string, opts Options, readOnly bool) (*journal, error) {
 	if err := engine.CheckFinished(dir); err != nil {
@@ -93,13 +91,17 @@ func (j *journal) lockAndBegin() (err error) {
 	if j.writer.compressor, err = newCompressor(j.opts.Compression); err != nil {
 		return err
 	}
-	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, lockName)); err != nil {
+	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, engine.LockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
 			return &ballast.LockedError{Path: j.dir, Err: err}
 		}
 		return noSpace(fmt.Errorf("wal: %w", err))
 	}
-	return noSpace(j.begin())
+	if err := j.begin(); err != nil {
+		return noSpace(err)
+	}
+	j.markLock()
+	return nil
 }
 
 // letGo closes what is open of the log.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -157,9 +158,10 @@ func (rec *recovery) findTail(numbers []uint64) error {
 	switch {
 	case rec.tail == nil && rec.moved != 0:
 		return onlyMoved(rec.dir)
-	case rec.tail == nil && rec.unused == nil:
-		return errEmpty
-	case rec.tail == nil && rec.unused.number == 1:
+	case rec.tail == nil && (rec.unused == nil || rec.unused.number == 1):
+		if engine.WasLog(rec.fs, rec.dir) {
+			return lostLog(rec.dir)
+		}
 		return errEmpty
 	case rec.tail == nil:
 		return rec.unused.corrupt(framesOffset, "the segments before it are missing")
