@@ -66,6 +66,9 @@ func (k *keeper) remove(seg *segment) error {
 // room, or when that fails, the index is found by reading the segment.
 func (k *keeper) writeIndex(seg *segment) error {
 	defer k.release(seg)
+	if isShared(seg.rw) {
+		return nil // to a copy the log may end here
+	}
 	records, _, err := k.j.indexOf(seg)
 	k.j.mu.RLock()
 	freed := seg.freed

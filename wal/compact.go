@@ -97,7 +97,7 @@ func (j *journal) trim() error {
 	}
 	m.zeroed = end
 	tmp := filepath.Join(j.dir, nextName) // whoever opens the log removes it
-	err = j.copyTail(tmp, m, end)
+	err = j.copyTail(seg, seg.rw, tmp, m, end)
 	if err == nil {
 		j.handles.closeAll() // no platform minds the renaming of a closed file
 		err = j.rename(tmp, seg.path)
@@ -115,8 +115,8 @@ func (j *journal) trim() error {
 	return nil
 }
 
-// copyTail writes the tail up to end into a new file, with a marker of its own.
-func (j *journal) copyTail(path string, m marker, end int64) (err error) {
+// copyTail writes the tail, open as from, up to end into a new file, with a marker of its own.
+func (j *journal) copyTail(seg *segment, from vfs.File, path string, m marker, end int64) (err error) {
 	if err := j.remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -125,14 +125,13 @@ func (j *journal) copyTail(path string, m marker, end int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	seg := j.tail
 	if err := f.Truncate(seg.size); err != nil {
 		return err
 	}
 	for off := int64(0); off < end; off += largeStep {
 		b := vfs.AlignedBytes(int(min(largeStep, end-off)))
 		n := min(int64(len(b)), seg.end-off) // behind the last frame there are zeros in the new file
-		if err := readFull(seg, seg.rw, b[:n], off); err != nil {
+		if err := readFull(seg, from, b[:n], off); err != nil {
 			return err
 		}
 		if off == 0 {

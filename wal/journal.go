@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -93,7 +94,7 @@ func (j *journal) lockAndBegin() (err error) {
 	}
 	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, engine.LockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
-			return &ballast.LockedError{Path: j.dir, Err: err}
+			return &ballast.LockedError{Path: j.dir, Err: j.sharedLock(err)}
 		}
 		return noSpace(fmt.Errorf("wal: %w", err))
 	}
@@ -197,11 +198,14 @@ func (j *journal) begin() error {
 		}
 		return j.create()
 	}
-	if seg := rec.unused; seg != nil && seg.size != j.opts.SegmentBytes {
+	if seg := rec.unused; seg != nil && (seg.size != j.opts.SegmentBytes || isShared(rec.unusedFile)) {
 		_ = rec.unusedFile.Close() // nothing was written
-		rec.unused, rec.garbage = nil, append(rec.garbage, filepath.Base(seg.path))
+		rec.unused, rec.unusedFile, rec.garbage = nil, nil, append(rec.garbage, filepath.Base(seg.path))
 	}
 	if err := j.confirmTail(rec); err != nil {
+		return err
+	}
+	if err := j.ownTail(rec); err != nil {
 		return err
 	}
 	if err := j.resume(rec); err != nil {
@@ -219,7 +223,7 @@ func (j *journal) begin() error {
 
 func (j *journal) removeAll(names []string) error {
 	for _, name := range names {
-		if err := j.remove(filepath.Join(j.dir, name)); err != nil {
+		if err := j.remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("wal: removing a file that holds nothing: %w", err)
 		}
 	}

@@ -57,10 +57,11 @@ func (j *journal) settleNames() error {
 }
 
 // confirmTail makes the name of the tail durable when its file was written anew and has got no frame
-// since. A marker that says so has no zeros behind the last frame.
+// since. A marker that says so has no zeros behind the last frame, or is one of ownTail's.
 func (j *journal) confirmTail(rec *recovery) error {
 	m := rec.marker
-	if m.state == markerNone || m.end != rec.tail.end || m.zeroed != roundUp(m.end, blockBytes) {
+	atRest := m.state != markerNone && m.end == rec.tail.end && m.zeroed == roundUp(m.end, blockBytes)
+	if !atRest && (m.state == markerNone || m.zeroed != writtenAnew) {
 		return nil
 	}
 	return j.nameError(j.syncNames())

@@ -24,6 +24,12 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 		if err != nil {
 			return nil, err
 		}
+		if isShared(next.rw) {
+			if err := k.replaceShared(next, size); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		err = k.ready(next, end, entries)
 		k.mu.Lock()
 		current := k.next == next // and not replaced meanwhile
@@ -287,6 +293,9 @@ func (k *keeper) mayRecycle() bool {
 
 // recycle makes an unused segment the next one.
 func (k *keeper) recycle(old *segment) error {
+	if isSharedAt(k.j.fs, old.path) {
+		return k.remove(old)
+	}
 	tmp := filepath.Join(k.j.dir, nextName)
 	if err := k.j.rename(old.path, tmp); err != nil {
 		if old.freed { // it holds nothing, and its space is still to be given back
