@@ -81,6 +81,13 @@ func (j *journal) ownTail(rec *recovery) error {
 // which confirmTail knows it. Nothing else is said by that number in a log that was not closed.
 const writtenAnew = framesOffset
 
+// sharesNext reports whether a copy has the next segment, too. It asks the file once for each rotation.
+func (k *keeper) sharesNext(next *segment) bool {
+	k.mu.Lock() // which the keeper holds when it closes the file
+	defer k.mu.Unlock()
+	return k.next == next && isShared(next.rw)
+}
+
 // replaceShared prepares another next segment for one that a copy has, too.
 func (k *keeper) replaceShared(next *segment, size int64) error {
 	k.work.Lock()

@@ -24,7 +24,7 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 		if err != nil {
 			return nil, err
 		}
-		if isShared(next.rw) {
+		if k.sharesNext(next) {
 			if err := k.replaceShared(next, size); err != nil {
 				return nil, err
 			}
