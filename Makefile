@@ -4,6 +4,7 @@
 # How long the long forms are; CI has smaller figures.
 POINTS ?= 300000
 KILLS ?= 500
+HISTORIES ?= 20000
 MIGRATEKILLS ?= 50
 CUTS ?= 500
 FUZZTIME ?= 60s
@@ -36,6 +37,7 @@ demo: ## three peers, five kills, nothing lost
 
 crash: ## the power of a file system in memory is cut, writing processes are killed
 	go test ./wal -run '^TestCrash(Groups)?$$' -v -timeout 3h -args -crash.points=$(POINTS) -crash.seed=$(SEED)
+	go test ./wal -run '^TestCrashHistories$$' -v -timeout 1h -args -crash.histories=$(HISTORIES) -crash.seed=$(SEED)
 	go test ./wal ./boltstore ./badgerstore -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(KILLS)
 	go test ./wal -run '^TestMigrationCrash$$' -v -timeout 1h -args -crash.points=24000 -crash.seed=$(SEED)
 	go test ./migrate ./internal/cli -run '^TestKilled$$' -v -p 1 -timeout 1h -args -kills=$(MIGRATEKILLS)

@@ -56,6 +56,7 @@ import (
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/raftwal"
+	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -167,7 +168,7 @@ func newJob(dir string, old Old, opts *Options) *move.Job {
 		Open:       func(path string) (move.Source, error) { return old.Open(path) },
 		Create:     func(path string) (ballast.Store, error) { return opened(wal.Open(path, opts.WAL)) },
 		Read:       func(path string) (ballast.Store, error) { return opened(wal.OpenReadOnly(path, opts.WAL)) },
-		Content:    content,
+		Content:    func(names []string) move.Content { return content(engine.Place(dir), names) },
 		StableKeys: opts.StableKeys,
 		Progress:   opts.progress(),
 	}
@@ -199,8 +200,11 @@ func replace(ctx context.Context, job *move.Job, opts *Options) error {
 
 var segmentName = regexp.MustCompile(`^[0-9a-f]{16}\.wal$`)
 
-// content tells what is in the folder of a wal by the names in it.
-func content(names []string) move.Content {
+// content tells what is in the folder of a wal by the names in it, and by its LOCK.
+func content(dir string, names []string) move.Content {
+	if engine.WasLog(vfs.OS, dir) {
+		return move.Finished // also where the segments are gone since: wal.Open says that, and nothing is put there
+	}
 	c := move.Empty
 	for _, name := range names {
 		switch {

@@ -56,7 +56,7 @@ func (k *keeper) removeUnused() (some bool) {
 // remove gives a segment's space back. It may come back after a power cut and is removed again then, since no
 // checkpoint names it.
 func (k *keeper) remove(seg *segment) error {
-	if err := k.j.fs.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := k.j.remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("wal: removing a segment: %w", err)
 	}
 	return nil
@@ -66,6 +66,9 @@ func (k *keeper) remove(seg *segment) error {
 // room, or when that fails, the index is found by reading the segment.
 func (k *keeper) writeIndex(seg *segment) error {
 	defer k.release(seg)
+	if isShared(seg.rw) {
+		return nil // to a copy the log may end here
+	}
 	records, _, err := k.j.indexOf(seg)
 	k.j.mu.RLock()
 	freed := seg.freed

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -31,6 +32,9 @@ func Compact(dir string, opts *Options) error {
 		return fmt.Errorf("wal: listing %s: %w", dir, err)
 	}
 	if !slices.ContainsFunc(names, isSegment) {
+		if engine.WasLog(o.fs, dir) {
+			return lostLog(dir)
+		}
 		return fmt.Errorf("wal: there is no log in %s: %w", dir, fs.ErrNotExist)
 	}
 	o.still, o.fs = true, held
@@ -93,27 +97,27 @@ func (j *journal) trim() error {
 	}
 	m.zeroed = end
 	tmp := filepath.Join(j.dir, nextName) // whoever opens the log removes it
-	err = j.copyTail(tmp, m, end)
+	err = j.copyTail(seg, seg.rw, tmp, m, end)
 	if err == nil {
 		j.handles.closeAll() // no platform minds the renaming of a closed file
-		err = j.fs.Rename(tmp, seg.path)
+		err = j.rename(tmp, seg.path)
 	}
 	if err != nil {
 		err = noSpace(fmt.Errorf("wal: writing %s anew: %w", seg.path, err))
-		if e := j.fs.Remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		if e := j.remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 		return err
 	}
-	if err := j.fs.SyncDir(j.dir); err != nil {
+	if err := j.syncNames(); err != nil {
 		return fmt.Errorf("wal: syncing the name of %s: %w", seg.path, err)
 	}
 	return nil
 }
 
-// copyTail writes the tail up to end into a new file, with a marker of its own.
-func (j *journal) copyTail(path string, m marker, end int64) (err error) {
-	if err := j.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// copyTail writes the tail, open as from, up to end into a new file, with a marker of its own.
+func (j *journal) copyTail(seg *segment, from vfs.File, path string, m marker, end int64) (err error) {
+	if err := j.remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	f, err := j.fs.Create(path)
@@ -121,14 +125,13 @@ func (j *journal) copyTail(path string, m marker, end int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	seg := j.tail
 	if err := f.Truncate(seg.size); err != nil {
 		return err
 	}
 	for off := int64(0); off < end; off += largeStep {
 		b := vfs.AlignedBytes(int(min(largeStep, end-off)))
 		n := min(int64(len(b)), seg.end-off) // behind the last frame there are zeros in the new file
-		if err := readFull(seg, seg.rw, b[:n], off); err != nil {
+		if err := readFull(seg, from, b[:n], off); err != nil {
 			return err
 		}
 		if off == 0 {

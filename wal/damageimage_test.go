@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -66,7 +67,7 @@ const (
 func newImage(t testing.TB, kind imageKind) *image {
 	mem := vfs.NewMem()
 	l := newTestLogWith(t, mem, 1, func(o *Options) { o.Compression = kind.compression })
-	im := &image{imageKind: kind, full: mem, lock: dataDir + "/" + lockName}
+	im := &image{imageKind: kind, full: mem, lock: dataDir + "/" + engine.LockName}
 	if !kind.single {
 		im.sealed = l.j.tail.path
 		shrink(l, mem, sealedBytes)

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -298,7 +299,7 @@ func withMoved(f *testing.F, closed bool) (tail, moved []byte) {
 
 // fuzzNames are those that the files of FuzzOpen may have, besides any other.
 var fuzzNames = []string{"0000000000000001.wal", "0000000000000002.wal", "0000000000000003.wal", "0000000000000000.wal", "ffffffffffffffff.wal",
-	"FFFFFFFFFFFFFFFF.wal", nextName, lockName, "raft.db", "wal-meta.db", "MANIFEST", "0000000000000004.wal.bak",
+	"FFFFFFFFFFFFFFFF.wal", nextName, engine.LockName, "raft.db", "wal-meta.db", "MANIFEST", "0000000000000004.wal.bak",
 	"0001000000000001.wal"}
 
 // FuzzOpen opens a folder of three files with any content, each with the name that a number chooses, or with any name. With sealed they

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -42,13 +43,12 @@ type journal struct {
 	refreshing sync.Mutex // one reads a log anew at a time
 	readings   atomic.Uint64
 
+	names     names
 	queue     queue
 	writer    writer
 	keeper    keeper
 	reclaimer reclaimer
 }
-
-const lockName = "LOCK"
 
 // openJournal opens or creates the log in dir.
 func openJournal(dir string, opts Options, readOnly bool) (*journal, error) {
@@ -92,13 +92,17 @@ func (j *journal) lockAndBegin() (err error) {
 	if j.writer.compressor, err = newCompressor(j.opts.Compression); err != nil {
 		return err
 	}
-	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, lockName)); err != nil {
+	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, engine.LockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
-			return &ballast.LockedError{Path: j.dir, Err: err}
+			return &ballast.LockedError{Path: j.dir, Err: j.sharedLock(err)}
 		}
 		return noSpace(fmt.Errorf("wal: %w", err))
 	}
-	return noSpace(j.begin())
+	if err := j.begin(); err != nil {
+		return noSpace(err)
+	}
+	j.markLock()
+	return nil
 }
 
 // letGo closes what is open of the log.
@@ -198,9 +202,15 @@ func (j *journal) begin() error {
 		}
 		return j.create()
 	}
-	if seg := rec.unused; seg != nil && seg.size != j.opts.SegmentBytes {
+	if seg := rec.unused; seg != nil && (seg.size != j.opts.SegmentBytes || isShared(rec.unusedFile)) {
 		_ = rec.unusedFile.Close() // nothing was written
-		rec.unused, rec.garbage = nil, append(rec.garbage, filepath.Base(seg.path))
+		rec.unused, rec.unusedFile, rec.garbage = nil, nil, append(rec.garbage, filepath.Base(seg.path))
+	}
+	if err := j.confirmTail(rec); err != nil {
+		return err
+	}
+	if err := j.ownTail(rec); err != nil {
+		return err
 	}
 	if err := j.resume(rec); err != nil {
 		return err
@@ -217,7 +227,7 @@ func (j *journal) begin() error {
 
 func (j *journal) removeAll(names []string) error {
 	for _, name := range names {
-		if err := j.fs.Remove(filepath.Join(j.dir, name)); err != nil {
+		if err := j.remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("wal: removing a file that holds nothing: %w", err)
 		}
 	}

@@ -149,6 +149,9 @@ func (k *keeper) whileIdle(appended int64) error {
 
 // all does all there is to do.
 func (k *keeper) all() {
+	if asleep := k.j.opts.asleep; asleep != nil && asleep() {
+		return
+	}
 	for {
 		if done, err := k.step(!k.j.opts.busy); !done || err != nil {
 			return
@@ -290,15 +293,23 @@ func (k *keeper) step(isIdle bool) (done bool, err error) {
 	}
 	bytes, grow := k.ahead()
 	if grow != nil && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
-		return true, k.zero(grow, k.stepBytes(bytes))
+		return true, k.extend(grow, bytes)
 	}
 	if done, err := k.clean(); done || err != nil {
 		return done, err
 	}
 	if grow != nil && bytes < k.goal() && isIdle {
-		return true, k.zero(grow, k.stepBytes(bytes))
+		return true, k.extend(grow, bytes)
 	}
 	return false, nil
+}
+
+// extend writes the next zeros. A next segment that a copy has too is made anew instead.
+func (k *keeper) extend(seg *segment, ahead int64) error {
+	if seg.number == k.nextNumber() && isShared(seg.rw) {
+		return k.prepare(k.segmentBytes())
+	}
+	return k.zero(seg, k.stepBytes(ahead))
 }
 
 // enlarge moves blocks of the cache into huge pages of memory, and reports whether there were any. It takes milliseconds, in which nobody waits for it.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/boltstore"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/memstore"
@@ -365,7 +366,7 @@ func namesIn(t testing.TB, dir string) map[string]string {
 	must(t, err)
 	content := make(map[string]string)
 	for _, name := range names {
-		if name == lockName {
+		if name == engine.LockName {
 			continue
 		}
 		b, err := os.ReadFile(filepath.Join(dir, name))

@@ -213,12 +213,12 @@ func (m *mover) begin(size int64) error {
 	k.work.Lock()
 	defer k.work.Unlock()
 	tmp := filepath.Join(m.j.dir, nextName)
-	if err := m.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := m.j.remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return noSpace(fmt.Errorf("wal: removing what an earlier attempt left: %w", err))
 	}
 	seg := newSegment(m.j.dir, header{number: number, identity: newIdentity(), size: size})
 	if err := m.create(seg, tmp); err != nil {
-		_ = m.j.fs.Remove(tmp) // the next attempt begins with that too
+		_ = m.j.remove(tmp) // the next attempt begins with that too
 		return err
 	}
 	if err := k.rename(tmp, seg.path); err != nil {

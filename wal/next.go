@@ -25,6 +25,12 @@ func (k *keeper) takeNext(end, room int64, entries bool) (*segment, error) {
 		if err != nil {
 			return nil, err
 		}
+		if k.sharesNext(next) {
+			if err := k.replaceShared(next, size); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		err = k.ready(next, end, entries)
 		k.mu.Lock()
 		current := k.next == next // and not replaced meanwhile
@@ -47,9 +53,13 @@ func (k *keeper) adopt() error {
 		return nil
 	}
 	k.found = nil
+	prepared := seg.isPrepared()
 	_ = seg.rw.Close() // nothing was written
+	if !prepared {
+		return k.recycle(seg)
+	}
 	tmp := filepath.Join(k.j.dir, nextName)
-	if err := k.j.fs.Rename(seg.path, tmp); err != nil {
+	if err := k.j.rename(seg.path, tmp); err != nil {
 		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
 	}
 	if err := k.rename(tmp, seg.path); err != nil {
@@ -66,6 +76,15 @@ func (k *keeper) adopt() error {
 	return nil
 }
 
+// isPrepared reports whether a segment that was found is as it was prepared: the marker that says closed is
+// believed where it says that no frame is in it, and not where it says that nothing is. A release
+// before may have closed a log while a segment with debris, which it had removed, could still come back.
+func (s *segment) isPrepared() bool {
+	b := make([]byte, min(firstZeros, s.size-framesOffset))
+	n, _ := s.rw.ReadAt(b, framesOffset)
+	return n == len(b) && isZero(b)
+}
+
 // unnamed is what becomes of a segment, prepared and not used yet, whose name could not be synced. After a want of space
 // it is made again, so that no sync is tried twice for the same name. After anything else nobody knows which names are there, so
 // the log takes no more writes.
@@ -74,7 +93,7 @@ func (k *keeper) unnamed(path string, err error) error {
 	if !vfs.IsNoSpace(err) {
 		return k.j.failed.Fail(err)
 	}
-	_ = k.j.fs.Remove(path) // otherwise the next one replaces it
+	_ = k.j.remove(path) // otherwise the next one replaces it
 	return noSpace(err)
 }
 
@@ -133,7 +152,7 @@ func (k *keeper) prepare(size int64) error {
 		return errNumbers
 	}
 	tmp := filepath.Join(k.j.dir, nextName)
-	if err := k.j.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := k.j.remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return noSpace(fmt.Errorf("wal: removing what an earlier attempt left: %w", err))
 	}
 	f, err := k.j.fs.Create(tmp)
@@ -146,7 +165,7 @@ func (k *keeper) prepare(size int64) error {
 	if err == nil {
 		return nil
 	}
-	_ = k.j.fs.Remove(tmp) // the next attempt begins with that too
+	_ = k.j.remove(tmp) // the next attempt begins with that too
 	if errors.Is(err, ballast.ErrNoSpace) && k.removeUnused() {
 		return k.prepare(size)
 	}
@@ -232,10 +251,10 @@ func (k *keeper) head(seg *segment) error {
 
 // rename gives a segment its name, durably.
 func (k *keeper) rename(from, to string) error {
-	if err := k.j.fs.Rename(from, to); err != nil {
+	if err := k.j.rename(from, to); err != nil {
 		return noSpace(fmt.Errorf("wal: naming a segment: %w", err))
 	}
-	if err := k.j.fs.SyncDir(k.j.dir); err != nil {
+	if err := k.j.syncNames(); err != nil {
 		return k.unnamed(to, err)
 	}
 	k.syncs.Add(1)
@@ -275,8 +294,11 @@ func (k *keeper) mayRecycle() bool {
 
 // recycle makes an unused segment the next one.
 func (k *keeper) recycle(old *segment) error {
+	if isSharedAt(k.j.fs, old.path) {
+		return k.remove(old)
+	}
 	tmp := filepath.Join(k.j.dir, nextName)
-	if err := k.j.fs.Rename(old.path, tmp); err != nil {
+	if err := k.j.rename(old.path, tmp); err != nil {
 		if old.freed { // it holds nothing, and its space is still to be given back
 			k.mu.Lock()
 			k.unused = append(k.unused, old)

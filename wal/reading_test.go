@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -593,7 +594,7 @@ func TestReadOnlyWithoutALog(t *testing.T) {
 	if names, err := vfs.OS.List(dir); err != nil || len(names) != 0 {
 		t.Errorf("there is %v, %v", names, err)
 	}
-	lock, err := vfs.OS.Lock(filepath.Join(dir, lockName))
+	lock, err := vfs.OS.Lock(filepath.Join(dir, engine.LockName))
 	must(t, err)
 	if s, err := OpenReadOnly(dir, nil); s != nil || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder with a lock only: %v", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -121,6 +122,7 @@ func (rec *recovery) ofLog(numbers []uint64) ([]uint64, error) {
 // findTail finds the newest segment that holds a frame. Only one that is newer may be there: the one prepared to
 // follow it.
 func (rec *recovery) findTail(numbers []uint64) error {
+	var debris error // that only a log that was closed may have behind it
 	for _, number := range slices.Backward(numbers) {
 		seg, f, m, err := openSegment(rec.fs, rec.dir, number, rec.writable)
 		if err != nil {
@@ -130,6 +132,9 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		used := m.state != markerNone
 		if !used {
 			used, err = beginsWithFrame(seg, f)
+		}
+		if errors.Is(err, ballast.ErrCorrupt) && rec.unused == nil {
+			debris, err = err, nil
 		}
 		if used {
 			rec.tail, rec.file, rec.marker = seg, f, m
@@ -144,15 +149,19 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		}
 		rec.unused, rec.unusedFile = seg, f
 	}
+	if debris != nil && (rec.tail == nil || rec.marker.state != markerClosed) {
+		return debris
+	}
 	if err := rec.checkUnused(); err != nil {
 		return err
 	}
 	switch {
 	case rec.tail == nil && rec.moved != 0:
 		return onlyMoved(rec.dir)
-	case rec.tail == nil && rec.unused == nil:
-		return errEmpty
-	case rec.tail == nil && rec.unused.number == 1:
+	case rec.tail == nil && (rec.unused == nil || rec.unused.number == 1):
+		if engine.WasLog(rec.fs, rec.dir) {
+			return lostLog(rec.dir)
+		}
 		return errEmpty
 	case rec.tail == nil:
 		return rec.unused.corrupt(framesOffset, "the segments before it are missing")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -144,7 +145,7 @@ func writeRelease(t *testing.T, dir string, cut bool) {
 	must(t, os.MkdirAll(dir, 0o777))
 	files := map[string][]byte{}
 	for _, path := range mem.Files() {
-		if name := filepath.Base(path); name != lockName {
+		if name := filepath.Base(path); name != engine.LockName {
 			files[name] = mem.ReadFile(path)
 		}
 	}

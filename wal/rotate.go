@@ -192,6 +192,9 @@ func (w *writer) conclude() error {
 			m.checkpoint = w.start
 		}
 	}
+	if err := w.j.settleNames(); err != nil {
+		return err
+	}
 	return w.mark(m)
 }
 

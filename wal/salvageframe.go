@@ -74,10 +74,8 @@ func (p *pass) record(q *record, at int64, whole, first bool) error {
 		if wanted {
 			p.group(q.group).put(q.a, p.seg, []uint32{uint32(at >> 3)})
 		}
-	case q.kind == recordSet && !whole:
-		key := q.first[:min(len(q.first), 64)]
-		p.damage = append(p.damage, &ballast.CorruptionError{Path: p.seg.path, Offset: at, Err: fmt.Errorf("a stable value is damaged, its key reads %q", key)})
-		p.unsure()
+	case !whole:
+		p.doubtful(q, at)
 	case q.kind == recordSet:
 		p.group(q.group).stable.set(q.first, q.second)
 		if q.group == 0 {
@@ -96,8 +94,35 @@ func (p *pass) record(q *record, at int64, whole, first bool) error {
 		if wanted {
 			g.runs, g.commit = nil, 0
 		}
+	case q.kind == recordUnset:
+		p.group(q.group).stable.remove(q.first)
+		if q.group == 0 {
+			delete(p.stale, string(q.first))
+		}
 	case q.kind > recordMoved:
 		return p.change(q)
 	}
 	return nil
+}
+
+// doubtful notes a record, none of an entry, whose checksum does not match. Open refuses each of them, so
+// it is told, and nothing that it says is done.
+func (p *pass) doubtful(q *record, at int64) {
+	tell := func(format string, args ...any) *ballast.CorruptionError {
+		return &ballast.CorruptionError{Path: p.seg.path, Offset: at, Err: fmt.Errorf(format, args...)}
+	}
+	key := q.first[:min(len(q.first), 64)]
+	switch q.kind {
+	case recordSet:
+		p.damage = append(p.damage, tell("a stable value is damaged, its key reads %q", key))
+		p.unsure()
+	case recordUnset:
+		p.damage = append(p.damage, tell("the removal of a stable value is damaged, its key reads %q", key))
+		p.unsure()
+	case recordLink, recordSegment, recordRuns, recordIndex, recordMoved:
+		// They repeat what is known here.
+		p.damage = append(p.damage, tell("a record of kind %d is damaged, which repeats others", q.kind))
+	default:
+		p.missAt(tell("a record of kind %d is damaged", q.kind))
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -69,6 +70,8 @@ func (s *salvager) openAll() error {
 	}
 	s.dropUnused()
 	switch {
+	case len(s.parts) == 0 && s.lost == nil && len(s.moved) == 0 && engine.WasLog(s.fs, s.dir):
+		return lostLog(s.dir)
 	case len(s.numbers) == 0:
 		return fmt.Errorf("wal: there is no log in %s: %w", s.dir, fs.ErrNotExist)
 	case len(s.parts) == 0 && s.lost != nil:

@@ -12,9 +12,11 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/boltmeta"
+	common "github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/export"
 	"github.com/raft-ballast/ballast/internal/move"
 	sites "github.com/raft-ballast/ballast/internal/place"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // What the files of the stores are called. A segment of ours has its number for a name, one of raft-wal's has its first index
@@ -144,7 +146,7 @@ func kindOfDir(path string) (string, error) {
 	switch {
 	case has(named(raftwalMeta)), has(raftwalSegment.MatchString):
 		return "raftwal", nil
-	case has(walSegment.MatchString):
+	case has(walSegment.MatchString), common.WasLog(vfs.OS, path):
 		return "wal", nil
 	case has(named("MANIFEST")) && (has(named("KEYREGISTRY")) || has(func(n string) bool { return strings.HasSuffix(n, ".vlog") })):
 		return "badger", nil

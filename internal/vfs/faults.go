@@ -240,6 +240,9 @@ func (f *faultyFile) Size() (size int64, err error) {
 	return size, err
 }
 
+// Links is no call that the rule is asked for: it looks at what Size looks at.
+func (f *faultyFile) Links() (int, error) { return f.file.Links() }
+
 func (f *faultyFile) Close() error {
 	closed := f.file.Close()
 	if err := f.faults.do(OpClose, f.path, func() error { return nil }); err != nil {

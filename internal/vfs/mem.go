@@ -449,6 +449,7 @@ func (m *Mem) Crash(seed uint64) *Mem {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	out := NewMem()
 	out.capacity = m.capacity
+	after := make(map[*node]*node) // by what they are here: a file may have several names
 	for _, dir := range slices.Sorted(maps.Keys(m.dirs)) {
 		d := m.dirs[dir]
 		lost := d.unsynced && rng.IntN(2) == 0
@@ -458,9 +459,15 @@ func (m *Mem) Crash(seed uint64) *Mem {
 		names := d.crash(rng)
 		survivors := make(map[string]*node, len(names))
 		for _, name := range slices.Sorted(maps.Keys(names)) {
-			n := names[name].crash(rng)
+			n := after[names[name]]
+			if n == nil {
+				n = names[name].crash(rng)
+				after[names[name]] = n
+				out.used += n.now.blocks * BlockBytes
+			} else {
+				n.links++
+			}
 			survivors[name] = n
-			out.used += n.now.blocks * BlockBytes
 		}
 		out.dirs[dir] = &memDir{names: survivors}
 	}
@@ -511,7 +518,9 @@ func (m *Mem) clone() (*Mem, cloner) {
 			to.pending = append(to.pending, c)
 		}
 		out.dirs[dir] = to
-		for _, n := range to.names {
+	}
+	for _, n := range at {
+		if n.links > 0 {
 			out.used += n.now.blocks * BlockBytes
 		}
 	}

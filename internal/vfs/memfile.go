@@ -124,6 +124,38 @@ func (f *memFile) Size() (int64, error) {
 	return f.node.now.size, nil
 }
 
+func (f *memFile) Links() (int, error) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if err := f.check(OpSize); err != nil {
+		return 0, err
+	}
+	return f.node.links, nil
+}
+
+// Link gives the file at from one more name, which must be free, and makes the folder that it is in.
+// It and all names beside it are durable at once. Neither the hook nor the capacity is asked.
+func (m *Mem) Link(from, to string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.lookup(from)
+	dir := filepath.Dir(filepath.Clean(to))
+	if err == nil {
+		err = m.mkdirAll(dir, false)
+	}
+	if err == nil {
+		if _, e := m.lookup(to); e != fs.ErrNotExist {
+			err = fs.ErrExist
+		}
+	}
+	if err != nil {
+		panic(wrap(OpCreate, to, err))
+	}
+	n.links++
+	m.dirs[dir].names[filepath.Base(to)] = n
+	m.dirs[dir].sync()
+}
+
 func (f *memFile) Close() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()

@@ -18,7 +18,7 @@ type node struct {
 	fixed int
 
 	opens int // open files
-	links int // names, 0 or 1
+	links int // names: more than 1 by [Mem.Link] only
 }
 
 // change is one of: a size set, pages written, holes filled.

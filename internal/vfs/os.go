@@ -164,6 +164,8 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+func (f *osFile) Links() (int, error) { return links(f.file) }
+
 // grow is Allocate where space cannot be had in advance: it makes the file at least n bytes long.
 func (f *osFile) grow(n int64) error {
 	size, err := f.Size()

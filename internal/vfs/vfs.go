@@ -100,6 +100,10 @@ type File interface {
 	// Size returns the size of the file in bytes.
 	Size() (int64, error)
 
+	// Links returns how many names the file has, as ln and cp -l give it more of them; 1 where that
+	// cannot be told. All of them show what is written to any of them.
+	Links() (int, error)
+
 	// Close closes the file. Nothing else may be called during it or after it.
 	Close() error
 }

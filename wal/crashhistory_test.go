@@ -1,0 +1,200 @@
+package wal
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/raft-ballast/ballast/internal/oracle"
+	"github.com/raft-ballast/ballast/internal/vfs"
+)
+
+var crashHistories = flag.Int("crash.histories", 600, "how many power cuts and kills TestCrashHistories makes")
+
+// history is what becomes of one log through many power cuts and kills. Between them it is opened with
+// segments of one size and of another, closed, compacted, and written, so that segments are removed and
+// used again while the names from before are not durable yet. A kill leaves all that is in the caches,
+// for a later power cut to take.
+type history struct {
+	t             testing.TB
+	seed          uint64
+	rng           *rand.Rand
+	mem           *vfs.Mem
+	before, after *model // without and with the call in progress
+	calls         uint64
+	next          *vfs.Mem // what is there behind the cut, nil before it
+
+	cuts, kills, outcomes int
+}
+
+func newHistory(t testing.TB, seed uint64) *history {
+	m := oracle.NewModel()
+	return &history{t: t, seed: seed, rng: oracle.Random(seed), mem: vfs.NewMem(), before: m, after: m}
+}
+
+// options are others each time. The background is at work at once, or later, or never.
+func (h *history) options(fsys vfs.FS) *Options {
+	o := memOptions(fsys)
+	o.SegmentBytes = int64(1+h.rng.IntN(2)) * minSegmentBytes
+	o.busy = h.rng.IntN(2) == 0
+	o.garbage = int64(h.rng.IntN(2)) // entries move, or do not
+	share := max(0, h.rng.IntN(8)-3)
+	o.asleep = func() bool { return h.rng.IntN(4) < share }
+	return o
+}
+
+// anyCall, named and begun are calls of which one is cut: any that changes something, one that changes a
+// name or makes it durable, and a write where the first frame of a segment is.
+var (
+	anyCall = func(*vfs.Call) bool { return true }
+	named   = func(c *vfs.Call) bool {
+		return c.Op == vfs.OpRename || c.Op == vfs.OpRemove || c.Op == vfs.OpSyncDir || c.Op == vfs.OpCreate
+	}
+	begun = func(c *vfs.Call) bool {
+		return c.Op == vfs.OpWrite && c.Off == framesOffset && filepath.Ext(c.Path) == segmentSuffix
+	}
+)
+
+// plan has the power go, or the process be killed, in one of the next calls.
+func (h *history) plan() {
+	counts, left := anyCall, 1+h.rng.IntN(60)
+	switch h.rng.IntN(4) {
+	case 0:
+		counts, left = named, 1+h.rng.IntN(15)
+	case 1:
+		counts, left = begun, 1+h.rng.IntN(3)
+	}
+	kill := h.rng.IntN(4) == 0
+	h.next = nil
+	h.mem.SetHook(func(c *vfs.Call) error {
+		if counts(c) {
+			left--
+		}
+		if left > 0 {
+			return nil
+		}
+		if kill {
+			h.kills++
+			h.next = h.mem.Clone()
+			return vfs.ErrCrashed
+		}
+		h.cuts++
+		cut := c.Cut()
+		for range 2 {
+			h.look(cut.Crash(h.rng.Uint64()))
+		}
+		h.next = cut.Crash(h.rng.Uint64())
+		return vfs.ErrCrashed
+	})
+}
+
+// look opens what may be there, in each way there is to do that.
+func (h *history) look(mem *vfs.Mem) {
+	h.outcomes++
+	if h.rng.IntN(4) == 0 {
+		h.lookOnly(mem)
+	}
+	s, err := Open(dataDir, memOptions(mem))
+	if err == nil {
+		_, err = oracle.Find(checkedStore{s}, h.before, h.after)
+		_ = s.Close()
+	}
+	h.must("opening what the cut may leave", err)
+}
+
+// lookOnly reads, salvages and copies what may be there: nothing of it may seem damaged.
+func (h *history) lookOnly(mem *vfs.Mem) {
+	s, err := OpenReadOnly(dataDir, memOptions(mem))
+	if err != nil && len(h.before.Logs) == 0 && len(h.before.Stable) == 0 {
+		return // there is no log yet
+	}
+	h.must("opening for reading", err)
+	_, err = oracle.Find(checkedStore{s}, h.before, h.after)
+	h.must("reading", err)
+	_ = s.Close()
+	rescued, err := Salvage(dataDir, memOptions(mem))
+	h.must("Salvage", err)
+	if rescued.Missing() || len(rescued.Damage) > 0 || rescued.StableUnsure {
+		h.must("Salvage", fmt.Errorf("something is missing or damaged: %v", rescued.Damage))
+	}
+	_ = rescued.Close()
+	_, err = Backup(context.Background(), dataDir, "/copy", &BackupOptions{fs: mem})
+	h.must("Backup", err)
+}
+
+func (h *history) must(doing string, err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatalf("history %d, behind %d power cuts, %d kills and %d calls: %s: %v", h.seed, h.cuts, h.kills, h.calls, doing, err)
+	}
+}
+
+// live makes sessions until the cut.
+func (h *history) live() {
+	h.plan()
+	for h.next == nil {
+		if err := h.session(); err != nil && h.next == nil {
+			h.must("a session", err)
+		}
+	}
+	h.mem = h.next
+}
+
+// session opens the log, makes some calls, and closes it.
+func (h *history) session() error {
+	if h.rng.IntN(6) == 0 && len(h.before.Logs) > 0 {
+		if err := Compact(dataDir, h.options(h.mem)); err != nil {
+			return err
+		}
+	}
+	s, err := Open(dataDir, h.options(h.mem))
+	if err != nil {
+		return err
+	}
+	found, err := oracle.Find(checkedStore{s}, h.before, h.after)
+	if err != nil {
+		return err
+	}
+	h.before = []*model{h.before, h.after}[found]
+	h.after = h.before
+	work := oracle.Workload{Seed: h.seed, MaxBytes: 150 << 10}
+	for range h.rng.IntN(8) {
+		call := work.Call(h.calls, h.before)
+		h.calls++
+		h.after = h.before.Clone()
+		call.Apply(h.after)
+		if err := call.Do(s); err != nil {
+			return err
+		}
+		h.before = h.after
+	}
+	return s.Close()
+}
+
+// TestCrashHistories: a power cut is followed by others, and what one of them has left by an opening with
+// another size, a clean close, a kill. No such history ends with damage, or without something that was
+// acknowledged.
+func TestCrashHistories(t *testing.T) {
+	outcomes, cuts, kills := 0, 0, 0
+	for seed := *crashSeed; outcomes < *crashHistories/thin; seed++ {
+		h := newHistory(t, seed)
+		for range 12 {
+			h.live()
+			h.outcomes++
+		}
+		h.must("opening at the end", func() error {
+			s, err := Open(dataDir, memOptions(h.mem))
+			if err != nil {
+				return err
+			}
+			_, err = oracle.Find(checkedStore{s}, h.before, h.after)
+			_ = s.Close()
+			return err
+		}())
+		outcomes, cuts, kills = outcomes+h.outcomes, cuts+h.cuts, kills+h.kills
+	}
+	t.Logf("%d outcomes of %d power cuts and %d kills", outcomes, cuts, kills)
+}
