@@ -52,6 +52,11 @@ type CopyProgress struct {
 // An index that src does not have is a gap. When src is an [Inspector], or monotonic, and so knows what it
 // has, an entry that GetLog does not find is an error; so is one that comes back with another index.
 //
+// What Copy is given it copies, whether that is all that a peer has promised or not: the log alone
+// of a peer that keeps its term and its votes in another store comes across without them, and a
+// peer on the copy would have forgotten whom it has voted for. Package migrate and `ballast
+// migrate` refuse that, and take both stores.
+//
 // A source that says, as a [DamageReporter], that a part of it may be missing is refused with what it says: a copy would not show that any more.
 //
 // The stable state comes last, after every entry is durable. A Copy that returned an error, ctx's

@@ -238,7 +238,7 @@ func prepareDir(dir string, readOnly bool) (made []string, err error) {
 	st, err := os.Stat(dir)
 	switch {
 	case err == nil && !st.IsDir():
-		return nil, fmt.Errorf("badgerstore: %s is a file and badger needs a folder; give the path of a folder: %w",
+		return nil, fmt.Errorf("badgerstore: %s is a file and badger needs a folder; give the path of a folder, and move a store in that file with package migrate or `ballast migrate`: %w",
 			dir, ballast.ErrForeign)
 	case err == nil:
 		return nil, checkNames(dir, readOnly)

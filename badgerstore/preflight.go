@@ -48,7 +48,8 @@ func isBadgerName(name string) bool {
 	return false
 }
 
-// checkNames refuses a folder that is not badger's: one without a manifest, but with other files.
+// checkNames refuses a folder that is not badger's, one without a manifest, but with other files,
+// and one of a store that is not finished.
 func checkNames(dir string, readOnly bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -56,10 +57,15 @@ func checkNames(dir string, readOnly bool) error {
 	}
 	other := ""
 	for _, e := range entries {
+		if err := engine.CheckNames(dir, []string{e.Name()}); err != nil {
+			return fmt.Errorf("badgerstore: %w", err)
+		}
+	}
+	for _, e := range entries {
 		if e.Name() == manifestName && e.Type().IsRegular() {
 			return nil
 		}
-		if !e.IsDir() && !isBadgerName(e.Name()) {
+		if !e.IsDir() && !isBadgerName(e.Name()) && !engine.Beside(e.Name()) {
 			other = e.Name()
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/place"
 )
 
 const (
@@ -70,6 +71,12 @@ func (s *Store) compact(ctx context.Context) error {
 	c := &compaction{s, dir, name, name + compactSuffix, name + replacedSuffix}
 	if err := c.hasName(); err != nil {
 		return err
+	}
+	if err := place.Movable(s.path); errors.Is(err, place.ErrFixed) {
+		return fmt.Errorf("boltstore: it cannot be written anew: %w; mount the folder that it is in, "+
+			"and not the file itself, and see to it that this process may write to that folder", err)
+	} else if err != nil {
+		return fmt.Errorf("boltstore: %w", err)
 	}
 	if err := errors.Join(c.removed(c.made), c.removed(c.replaced)); err != nil {
 		return fmt.Errorf("boltstore: removing what an earlier attempt has left: %w", err)

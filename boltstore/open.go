@@ -43,8 +43,7 @@ func (s *Store) checkPath() error {
 	case err != nil:
 		return fmt.Errorf("boltstore: %w; check the path", err)
 	case info.IsDir():
-		return fmt.Errorf("%w: %s is a folder; give the path of a file in it, such as %s",
-			ballast.ErrForeign, s.path, filepath.Join(s.path, "raft.db"))
+		return s.isFolder()
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a file; give another path", ballast.ErrForeign, s.path)
 	case info.Size() == 0 && s.opts.ReadOnly:
@@ -54,6 +53,17 @@ func (s *Store) checkPath() error {
 			"if nothing was ever stored, remove it; otherwise " + adviseRestore)}
 	}
 	return nil
+}
+
+// isFolder is the error for a folder: one that docker makes for a bind mount whose file is missing,
+// or that of another store.
+func (s *Store) isFolder() error {
+	if entries, err := os.ReadDir(s.path); err == nil && len(entries) == 0 {
+		return fmt.Errorf("%w: %s is an empty folder, as docker makes one for a bind mount whose file is missing; bring the file back, "+
+			"or give the path of a file, such as %s", ballast.ErrForeign, s.path, filepath.Join(s.path, "raft.db"))
+	}
+	return fmt.Errorf("%w: %s is a folder; give the path of a file in it, such as %s, and move a store that is the folder "+
+		"with package migrate or `ballast migrate`", ballast.ErrForeign, s.path, filepath.Join(s.path, "raft.db"))
 }
 
 // openNamed is openBolt of the file that has the name. While it waited for the lock another one may have got that, by Compact.

@@ -13,7 +13,7 @@ func TestDocsShowTheExample(t *testing.T) {
 	docs, err := os.ReadFile("../docs/MIGRATING.md")
 	must(t, err)
 	parts := strings.Split(string(example), "// MIGRATING begin ")[1:]
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		t.Fatalf("example_test.go has %d parts", len(parts))
 	}
 	for _, part := range parts {

@@ -37,6 +37,16 @@ func openFromRaftBadger(ctx context.Context, dir string) (*wal.Store, error) {
 
 // MIGRATING end
 
+// MIGRATING begin two stores
+func openFromTwo(ctx context.Context, dir string) (*wal.Store, error) {
+	readOnly := &boltstore.Options{ReadOnly: true}
+	log := migrate.From(filepath.Join(dir, "logs.dat"), boltstore.Open, readOnly)
+	stable := migrate.From(filepath.Join(dir, "stable.dat"), boltstore.Open, readOnly)
+	return migrate.Open(ctx, filepath.Join(dir, "wal"), migrate.Two(log, stable), nil)
+}
+
+// MIGRATING end
+
 // An application opens its wal. What it had in another store is moved over the first time.
 func Example() {
 	dir, err := os.MkdirTemp("", "ballast-migrate-")

@@ -39,7 +39,7 @@ func TestFullDisk(t *testing.T) {
 	must(t, err)
 	checkModel(t, model, s)
 	must(t, s.Close())
-	if got := names(t, dir); got != "filler lost+found raft.db.migrated" || names(t, filepath.Dir(place)) != "wal" {
+	if got := names(t, dir); got != "filler lost+found raft.db raft.db.migrated" || names(t, filepath.Dir(place)) != "wal" {
 		t.Errorf("there is %s, and %s", got, names(t, filepath.Dir(place)))
 	}
 }

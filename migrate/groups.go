@@ -33,6 +33,11 @@ func OpenGroups(ctx context.Context, dir string, old map[uint64]Old, opts *Optio
 	if opts == nil {
 		opts = &Options{}
 	}
+	for _, id := range slices.Sorted(maps.Keys(old)) {
+		if err := checkGroup(dir, old[id], opts); err != nil {
+			return nil, fmt.Errorf("migrate: raft group %d: %w", id, err)
+		}
+	}
 	gs, err := wal.OpenGroups(dir, opts.WAL)
 	if err != nil {
 		return nil, err
@@ -45,20 +50,33 @@ func OpenGroups(ctx context.Context, dir string, old map[uint64]Old, opts *Optio
 	return gs, nil
 }
 
+// checkGroup refuses before a log is made.
+func checkGroup(dir string, old Old, opts *Options) error {
+	if err := old.check(); err != nil {
+		return err
+	}
+	for _, o := range []*Old{&old, old.Stable} {
+		if o == nil {
+			continue
+		}
+		path := engine.Place(o.Path)
+		if in, err := filepath.Rel(engine.Place(dir), path); err == nil && filepath.IsLocal(in) {
+			return fmt.Errorf("the old store %s lies in the new one, %s; give another folder", path, dir)
+		}
+	}
+	job := old.job(opts)
+	job.Destination, job.Content = engine.Place(dir), contentOf(engine.Place(dir))
+	return job.CheckLog()
+}
+
 func replaceGroup(ctx context.Context, gs *wal.Groups, dir string, id uint64, old Old, opts *Options) error {
-	if old.Path == "" || old.Open == nil {
-		return errNoOld
-	}
-	begun, path := time.Now(), engine.Place(old.Path)
-	if in, err := filepath.Rel(engine.Place(dir), path); err == nil && filepath.IsLocal(in) {
-		return fmt.Errorf("the old store %s lies in the new one, %s; give another folder", path, dir)
-	}
-	job := intowal.Group(gs, dir, id)
-	job.StableKeys, job.Progress = opts.StableKeys, opts.progress()
-	res, moved, err := job.Replace(ctx, path, func(path string) (move.Source, error) { return old.Open(path) })
+	begun, job := time.Now(), intowal.Group(gs, dir, id)
+	job.From = old.job(opts)
+	job.From.Destination = engine.Place(dir)
+	res, moved, err := job.Replace(ctx)
 	if err == nil && moved {
-		opts.log().Info("migrate: a raft group was moved over", "group", id, "from", path, "to", dir, "entries", res.Entries, "bytes", res.Bytes,
-			"kept", res.Kept, "took", time.Since(begun))
+		opts.log().Info("migrate: a raft group was moved over", append([]any{"group", id, "from", job.From.Source, "to", dir, "entries", res.Entries,
+			"bytes", res.Bytes, "took", time.Since(begun)}, kept(res)...)...)
 		opts.warnDropped(res)
 	}
 	return err

@@ -109,7 +109,7 @@ func TestOpenGroupsOfADamagedStore(t *testing.T) {
 	if _, err := openGroups(dir); !errors.Is(err, ballast.ErrCorrupt) || !strings.Contains(err.Error(), "raft group 5") {
 		t.Errorf("OpenGroups: %v", err)
 	}
-	if got := names(t, dir); got != "3.db.migrated 5.db wal" {
+	if got := names(t, dir); got != "3.db 3.db.migrated 5.db wal" {
 		t.Errorf("there is %s", got)
 	}
 	gs, err := wal.OpenGroups(filepath.Join(dir, "wal"), nil)

@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// openKilled opens the wal of a folder: the old store is in its very place, or it is a bolt file.
+// openKilled opens the wal of a folder: the old store is in its very place, or it is a bolt file,
+// beside an empty folder perhaps.
 func openKilled(dir string) (*wal.Store, error) {
 	old := bolt(filepath.Join(dir, "raft.db"))
 	if filepath.Base(dir) == "raftwal" {
@@ -59,15 +60,17 @@ func TestKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	root := t.TempDir()
-	file, folder := filepath.Join(root, "bolt"), filepath.Join(root, "raftwal")
-	must(t, os.Mkdir(file, 0o700))
-	must(t, os.Mkdir(folder, 0o700))
-	want := map[string]*oracle.Model{file: fillMuch(t, filepath.Join(file, "raft.db"), ""), folder: nil}
+	file, folder, inside := filepath.Join(root, "bolt"), filepath.Join(root, "raftwal"), filepath.Join(root, "inside")
+	for _, dir := range []string{file, folder, filepath.Join(inside, "wal")} {
+		must(t, os.MkdirAll(dir, 0o700))
+	}
+	want := map[string]*oracle.Model{file: fillMuch(t, filepath.Join(file, "raft.db"), filepath.Join(inside, "raft.db")), folder: nil}
+	want[inside] = want[file]
 	copyOf(t, "../internal/raftwal/testdata/raft-wal", filepath.Join(folder, "wal"))
 	killed, finished := 0, 0
 	took := map[string]time.Duration{}
 	for round := 0; killed < *kills && !t.Failed(); round++ {
-		dir := []string{file, folder, file}[round%3]
+		dir := []string{file, folder, inside}[round%3]
 		for {
 			limit := took[dir]
 			if killed >= *kills {
@@ -147,9 +150,12 @@ func goBack(t *testing.T, dir string) {
 	}
 	// A kill behind the last step leaves the lock's file, which is nobody's.
 	_ = os.Remove(filepath.Join(dir, "wal.migrating.lock"))
-	if got := names(t, dir); got != sorted(kept, "wal") {
+	if got := names(t, dir); got != after(source, "wal") {
 		t.Errorf("there is %s", got)
 	}
 	must(t, os.RemoveAll(filepath.Join(dir, "wal")))
 	must(t, os.Rename(filepath.Join(dir, kept), filepath.Join(dir, source)))
+	if filepath.Base(dir) == "inside" { // the new store is built in what is there
+		must(t, os.Mkdir(filepath.Join(dir, "wal"), 0o700))
+	}
 }

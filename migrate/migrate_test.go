@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func bolt(path string) migrate.Old {
 	return migrate.From(path, boltstore.Open, &boltstore.Options{ReadOnly: true})
 }
 
-func badger(path string) migrate.Old { return migrate.From(path, badgerstore.Open, nil) }
+func badgerOld(path string) migrate.Old { return migrate.From(path, badgerstore.Open, nil) }
 
 // copyOf puts a file or a folder at another place.
 func copyOf(t testing.TB, from, to string) {
@@ -71,7 +72,7 @@ func TestOpenFixtures(t *testing.T) {
 		places        []string // of the new store
 	}{
 		{"../boltstore/testdata/*.db", "raft.db", bolt, []string{"wal", "deep/er/wal"}},
-		{"../badgerstore/testdata/*", "raft", badger, []string{"wal", "raft"}},
+		{"../badgerstore/testdata/*", "raft", badgerOld, []string{"wal", "raft"}},
 		{"../internal/raftwal/testdata/*", "raft", migrate.RaftWAL, []string{"wal", "raft"}},
 	} {
 		paths, err := filepath.Glob(c.pattern)
@@ -89,8 +90,8 @@ func TestOpenFixtures(t *testing.T) {
 						must(t, err)
 						fixture.Check(t, store)
 						must(t, store.Close())
-						if want := filepath.Dir(place+"/x") + " "; names(t, dir) != strings.TrimSpace(sorted(c.name+".migrated", strings.Split(want, "/")[0])) {
-							t.Errorf("there is %s", names(t, dir))
+						if want := after(c.name, strings.Split(place, "/")[0]); names(t, dir) != want {
+							t.Errorf("there is %s, want %s", names(t, dir), want)
 						}
 					}
 					// The old store is what it was: it moves again.
@@ -104,11 +105,12 @@ func TestOpenFixtures(t *testing.T) {
 	}
 }
 
-func sorted(a, b string) string {
-	if b = strings.TrimSpace(b); a > b {
-		a, b = b, a
-	}
-	return a + " " + b
+// after lists what there is when an old store was moved to another place: the new one, the old one,
+// and what stops an older release.
+func after(old, place string) string {
+	names := []string{old, old + ".migrated", place}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " ")
 }
 
 // A new peer has no old store, but may have folders.
@@ -296,6 +298,7 @@ func TestOpenStopped(t *testing.T) {
 		s, err := boltstore.Open(path, &boltstore.Options{NoSync: true})
 		must(t, err)
 		must(t, s.StoreLogs(oracle.Entries(oracle.Random(1), 1, 2000, 20)))
+		must(t, s.SetUint64([]byte("CurrentTerm"), 30))
 		must(t, s.Close())
 		ctx, cancel := context.WithCancel(t.Context())
 		parts := 0
@@ -329,7 +332,7 @@ func TestOpenNames(t *testing.T) {
 		checkModel(t, model, s)
 		must(t, s.Close())
 	}
-	if got := names(t, dir); got != "raft.db.migrated raft.db.migrated-2 raft.db.migrated-3 wal" || names(t, elsewhere) != "store" {
+	if got := names(t, dir); got != "raft.db raft.db.migrated raft.db.migrated-2 raft.db.migrated-3 wal" || names(t, elsewhere) != "store" {
 		t.Errorf("there is %s, and elsewhere %s", got, names(t, elsewhere))
 	}
 	if info, err := os.Lstat(filepath.Join(dir, "wal")); err != nil || info.Mode()&fs.ModeSymlink == 0 {
@@ -345,6 +348,7 @@ func TestOpenFromAnyStore(t *testing.T) {
 	must(t, mem.StoreLogs(oracle.Entries(oracle.Random(1), 3, 20, 10)))
 	must(t, mem.Set([]byte("LastVoteCand"), []byte("a")))
 	must(t, mem.SetUint64([]byte("own number"), 77))
+	must(t, mem.SetUint64([]byte("CurrentTerm"), 1))
 	old := migrate.Old{Path: filepath.Join(dir, "own"), Open: func(string) (migrate.Source, error) { return closer{mem}, nil }}
 	s, err := migrate.Open(t.Context(), filepath.Join(dir, "wal"), old, &migrate.Options{StableKeys: [][]byte{[]byte("own number")}})
 	must(t, err)

@@ -44,6 +44,9 @@ type BackupInfo struct {
 // are copied already are not copied again.
 const backupTries = 20
 
+// isContent reports whether a name keeps a folder from being taken for an empty one.
+func isContent(name string) bool { return !engine.Beside(name) }
+
 // Backup copies the log in dir into dst, a directory that is empty or not there yet, while the log may be written, by this process or
 // another. It takes no lock and changes nothing in dir. The copy is a log that Open opens, with the contents of one moment: all
 // that was acknowledged before Backup was called is in it, and every entry of it was read from the copy. It is durable, but for the name of dst.
@@ -72,7 +75,7 @@ func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupIn
 		return BackupInfo{}, fmt.Errorf("wal: opening %s: %w", dst, err)
 	}
 	defer out.Close() // all that was written is synced
-	if names, err := out.List(out.Path); err != nil || len(names) > 0 {
+	if names, err := out.List(out.Path); err != nil || slices.ContainsFunc(names, isContent) {
 		return BackupInfo{}, errors.Join(err, fmt.Errorf("wal: %w: %s is not empty; give a directory that is", ballast.ErrNotEmpty, dst))
 	}
 	in, err := holdDir(fsys, dir, true)
@@ -167,6 +170,9 @@ func (b *backup) forget(rec *recovery) error {
 		return fmt.Errorf("wal: %w", err)
 	}
 	for _, name := range names {
+		if !isContent(name) {
+			continue
+		}
 		number, ok := segmentNumber(name)
 		if have := b.done[number]; ok && have != nil && slices.ContainsFunc(rec.order, func(s *segment) bool {
 			return s != rec.tail && s.number == number && s.identity == have.identity && s.end == have.end

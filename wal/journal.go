@@ -124,12 +124,12 @@ func (j *journal) letGo() (err error) {
 // name: one that holds a log has that.
 func holdDir(fsys vfs.FS, dir string, readOnly bool) (*vfs.Dir, error) {
 	held, err := fsys.Hold(dir)
+	if errors.Is(err, vfs.ErrNotDir) {
+		return nil, fmt.Errorf("wal: %w: %s is a file, and a log needs a directory of its own; choose one, "+
+			"and move a store in that file with package migrate or `ballast migrate`", ballast.ErrForeign, dir)
+	}
 	if readOnly && err != nil {
 		return nil, fmt.Errorf("wal: opening %s: %w", dir, err)
-	}
-	if errors.Is(err, vfs.ErrNotDir) {
-		return nil, fmt.Errorf("wal: %w: %s is a file; a log needs a directory of its own",
-			ballast.ErrForeign, dir)
 	}
 	if readOnly {
 		return held, nil

@@ -95,9 +95,13 @@ func (rec *recovery) list() (numbers []uint64, err error) {
 	return numbers, nil
 }
 
-// foreign returns an error for the folder of another store. A bbolt file beside a log of ours is nobody's mistake, but one where a
-// log would be created is most likely raft-boltdb's, and an empty log beside it would make the peer forget its vote.
+// foreign returns an error for the folder of another store, and of one that is not finished. A
+// bbolt file beside a log of ours is nobody's mistake, but one where a log would be created is most
+// likely raft-boltdb's, and an empty log beside it would make the peer forget its vote.
 func foreign(dir string, names []string) error {
+	if err := engine.CheckNames(dir, names); err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
 	ours := slices.ContainsFunc(names, isSegment)
 	for _, name := range names {
 		if name == "wal-meta.db" || name == "MANIFEST" || !ours && strings.HasSuffix(name, ".db") {

@@ -16,7 +16,8 @@ import (
 	"github.com/raft-ballast/ballast/wal"
 )
 
-const backupLong = `Copies a wal, also while a peer writes it, to a folder that is not there yet. The copy is a wal that
+const backupLong = `Copies a wal, also while a peer writes it, to a folder that is not there yet, or to an
+empty one that is a mount point. The copy is a wal that
 opens as it is, with the contents of one moment: all that was acknowledged before the command began is
 in it. Every entry is read from the copy before it gets its name. The peer is not slowed down by a lock
 and nothing changes in its folder; segments that it uses again meanwhile are copied anew. When root
@@ -27,7 +28,8 @@ entry, and the same peer must not come back with an older log than it had: see '
 on what raft counts on. For bolt and badger stop the peer and copy the files, or use 'ballast export'.
 
 With --json it is one object: store, destination, entries, first_index, last_index, commit_index,
-segments and bytes that were copied, seconds, owner_kept. Of a wal that several raft groups share it
+segments and bytes that were copied, seconds, owner_kept, and half_peer where the store is no whole peer: the
+reason. Of a wal that several raft groups share it
 has no indexes but groups, each with group, first_index, last_index, entries and commit_index.
 
 ` + exitHelp
@@ -63,6 +65,7 @@ type backupJSON struct {
 	Bytes       int64   `json:"bytes"` // copied
 	Seconds     float64 `json:"seconds"`
 	OwnerKept   bool    `json:"owner_kept"`
+	HalfPeer    string  `json:"half_peer,omitempty"` // why no peer may run on it
 
 	Groups []copiedGroup `json:"groups,omitempty"` // where several share the log
 }
@@ -74,6 +77,7 @@ type copiedGroup struct {
 	FirstIndex  uint64 `json:"first_index"`
 	LastIndex   uint64 `json:"last_index"`
 	CommitIndex uint64 `json:"commit_index"`
+	HalfPeer    string `json:"half_peer,omitempty"`
 }
 
 func runBackup(s streams, name, destination string, asJSON bool) error {
@@ -94,7 +98,7 @@ func runBackup(s streams, name, destination string, asJSON bool) error {
 
 func backUp(ctx context.Context, s streams, at place, destination string, asJSON bool) error {
 	begun := time.Now()
-	site, err := sites.Begin(destination)
+	site, err := sites.BeginFolder(destination)
 	if err != nil {
 		return err
 	}
@@ -152,12 +156,20 @@ func (b *backupJSON) bounds(copied place, info wal.BackupInfo) (err error) {
 	}
 	if log == nil {
 		b.FirstIndex, b.LastIndex, b.CommitIndex = &info.FirstIndex, &info.LastIndex, &info.CommitIndex
+		src, err := copied.open()
+		if err != nil {
+			return err
+		}
+		b.HalfPeer = half(src, src)
+		return src.Close()
+	}
+	add := func(g wal.GroupInfo, why string) error {
+		b.Groups = append(b.Groups, copiedGroup{g.ID, g.Entries, g.FirstIndex, g.LastIndex, g.CommitIndex, why})
 		return nil
 	}
-	for _, g := range log.groups.List() {
-		b.Groups = append(b.Groups, copiedGroup{g.ID, g.Entries, g.FirstIndex, g.LastIndex, g.CommitIndex})
-	}
-	return log.Close()
+	err = log.each(func(g wal.GroupInfo, src *source) error { return add(g, half(src, src)) },
+		func(g wal.GroupInfo) error { return add(g, "") })
+	return errors.Join(err, log.Close())
 }
 
 // write shows it to people.
@@ -172,6 +184,14 @@ func (b *backupJSON) write(w io.Writer) error {
 	lines := []string{fmt.Sprintf("%s: %s, %s in %s, each read again", b.Destination, what, sizeText(b.Bytes), countText(b.Segments, "segment", "segments"))}
 	if !b.OwnerKept {
 		lines = append(lines, "note: the copy does not belong to whom the store belongs to; only root can see to that")
+	}
+	if b.HalfPeer != "" {
+		lines = append(lines, halfText(b.HalfPeer))
+	}
+	for _, g := range b.Groups {
+		if g.HalfPeer != "" {
+			lines = append(lines, fmt.Sprintf("raft group %d: %s", g.Group, halfText(g.HalfPeer)))
+		}
 	}
 	return writeLines(w, lines...)
 }

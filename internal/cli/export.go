@@ -26,7 +26,7 @@ peer deletes or replaces entries meanwhile that were still to come, the command 
 makes a copy to export from.
 
 With --json it is one object: store, file, entries, first_index, last_index, commit_index,
-stable_values, bytes of the file, seconds.
+stable_values, bytes of the file, seconds, and half_peer where the store is no whole peer: the reason.
 
 ` + exitHelp
 
@@ -68,6 +68,15 @@ type carriedJSON struct {
 	Stable      uint64  `json:"stable_values"`
 	Bytes       int64   `json:"bytes"` // of the file
 	Seconds     float64 `json:"seconds"`
+	HalfPeer    string  `json:"half_peer,omitempty"` // why no peer may run on it
+}
+
+// notes is a line about half a peer, none for a whole one.
+func (c *carriedJSON) notes() []string {
+	if c.HalfPeer == "" {
+		return nil
+	}
+	return []string{halfText(c.HalfPeer)}
 }
 
 func (c *carriedJSON) text() string {
@@ -96,6 +105,12 @@ func runExport(s streams, name string, group groupFlag, file string, asJSON bool
 			return usagef("what is exported is no text, and standard output is a terminal; give a file, or a pipe")
 		}
 		err := out.export(ctx, s, src, s.out.raw())
+		if err == nil {
+			err = s.out.flush()
+		}
+		if err == nil && out.HalfPeer != "" {
+			err = writeLines(s.err, "ballast: "+halfText(out.HalfPeer))
+		}
 		if failed := s.out.failed(); failed != nil {
 			return failed // and not that the end of a pipe has interrupted this
 		}
@@ -109,7 +124,7 @@ func runExport(s streams, name string, group groupFlag, file string, asJSON bool
 	if asJSON {
 		return writeJSON(s.out, out)
 	}
-	return writeLines(s.out, fmt.Sprintf("%s: %s, in %s", out.File, out.text(), sizeText(out.Bytes)))
+	return writeLines(s.out, append([]string{fmt.Sprintf("%s: %s, in %s", out.File, out.text(), sizeText(out.Bytes))}, out.notes()...)...)
 }
 
 // toFile writes a file that gets its name when it is complete.
@@ -152,6 +167,7 @@ func (c *carriedJSON) export(ctx context.Context, s streams, src *source, w io.W
 	if err != nil {
 		return err
 	}
+	c.HalfPeer = half(src, src)
 	counted := &countingWriter{w: w}
 	out, err := export.NewWriter(counted, export.Store{
 		FirstIndex: c.FirstIndex, LastIndex: c.LastIndex, CommitIndex: min(c.CommitIndex, c.LastIndex), Engine: src.engine.name,

@@ -54,6 +54,9 @@ func recognise(path string) (place, error) {
 		return placeOf(name, path), nil
 	}
 	if !info.IsDir() {
+		if move.IsGrave(path) {
+			return place{}, fmt.Errorf("%s is what a migration has left where a store was, and says where that is now", path)
+		}
 		if isExport(path) {
 			return place{}, fmt.Errorf("%s is what `ballast export` has written; `ballast import %s STORE` makes a store of it", path, path)
 		}
@@ -116,7 +119,7 @@ func kindAt(path string, info fs.FileInfo) (string, error) {
 	switch base := filepath.Base(path); {
 	case !info.Mode().IsRegular():
 		return "", nil
-	case base == raftwalMeta:
+	case base == raftwalMeta && !move.IsGrave(path):
 		return "raftwal", nil
 	case walSegment.MatchString(base):
 		return "", usagef("%s is one segment of a wal; give its folder, wal:%s", path, filepath.Dir(path))
@@ -142,7 +145,9 @@ func kindOfDir(path string) (string, error) {
 	has := func(is func(name string) bool) bool {
 		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && is(e.Name()) })
 	}
-	named := func(name string) func(string) bool { return func(n string) bool { return n == name } }
+	named := func(name string) func(string) bool {
+		return func(n string) bool { return n == name && !move.IsGrave(filepath.Join(path, n)) }
+	}
 	switch {
 	case has(named(raftwalMeta)), has(raftwalSegment.MatchString):
 		return "raftwal", nil

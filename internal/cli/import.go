@@ -16,12 +16,11 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/export"
-	sites "github.com/raft-ballast/ballast/internal/place"
 )
 
 const importLong = `Makes a new store of a file that 'ballast export' has written, on any engine: wal:DIR, bolt:FILE or
 badger:DIR. It gets its name when it is complete, was read again and is the same as the file says; it must
-not be there yet. FILE may be - for standard input.
+not be there yet, but for an empty folder that is a mount point: then it is made in that. FILE may be - for standard input.
 
 A file that is damaged, or that ends too early, ends the command with exit status 2, one of a later
 format with 1; then nothing is left of the store.
@@ -81,7 +80,7 @@ func importFile(ctx context.Context, s streams, file, name string, asJSON bool) 
 	if asJSON {
 		return writeJSON(s.out, i.out)
 	}
-	return writeLines(s.out, fmt.Sprintf("%s: %s, each read again", at, i.out.text()))
+	return writeLines(s.out, append([]string{fmt.Sprintf("%s: %s, each read again", at, i.out.text())}, i.out.notes()...)...)
 }
 
 // importing is a store in the making.
@@ -110,7 +109,7 @@ func (i *importing) run(in io.Reader) (err error) {
 	if i.in, err = export.NewReader(counted, string(i.out.File)); err != nil {
 		return err
 	}
-	site, err := sites.Begin(i.at.path)
+	site, err := i.at.begin()
 	if err != nil {
 		return err
 	}
@@ -219,6 +218,7 @@ func (i *importing) check(at place) (err error) {
 			return errOther
 		}
 	}
+	i.out.HalfPeer = half(got, got)
 	return nil
 }
 

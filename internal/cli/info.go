@@ -22,8 +22,8 @@ Of a wal that several raft groups share it lists these, with the first and the l
 the vote of each, and reads no entry; --group tells of one of them what is told of other stores.
 
 With --json it is one object: store, engine, format_version, first_index, last_index, entries, damaged
-of them, damage where what was acknowledged last may be missing, terms with the first_index of each, live_bytes, disk_bytes, commit_index (0 where it is not
-kept), configuration with index, term and servers where the log has one, stable with the values of
+of them, damage where what was acknowledged last may be missing, terms with the first_index of each, live_bytes, disk_bytes, half_peer, why no peer may run
+on it, commit_index (0 where it is not kept), configuration with index, term and servers where the log has one, stable with the values of
 raft, and stable_other with those of others in base64. Of several groups it has groups, each with group,
 first_index, last_index, entries, commit_index, stable and stable_other, and live_bytes is an estimate.
 
@@ -64,6 +64,7 @@ type info struct {
 	Terms         []termJSON         `json:"terms"`
 	LiveBytes     int64              `json:"live_bytes"` // Data and Extensions
 	DiskBytes     int64              `json:"disk_bytes"`
+	HalfPeer      string             `json:"half_peer,omitempty"` // why no peer may run on it
 	CommitIndex   uint64             `json:"commit_index"`
 	Configuration *configurationJSON `json:"configuration,omitempty"`
 	stableJSON
@@ -139,8 +140,10 @@ func (i *info) read(s streams, src *source) (newest *raft.Log, err error) {
 	if i.stableJSON, err = readStable(src); err != nil {
 		return nil, err
 	}
+	highest := uint64(0)
 	found := func(log *raft.Log) error {
 		i.Entries++
+		highest = max(highest, log.Term)
 		i.LiveBytes += int64(len(log.Data) + len(log.Extensions))
 		if n := len(i.Terms); n == 0 || i.Terms[n-1].Term != log.Term {
 			i.Terms = append(i.Terms, termJSON{Term: log.Term, FirstIndex: log.Index})
@@ -159,6 +162,7 @@ func (i *info) read(s streams, src *source) (newest *raft.Log, err error) {
 	if err := src.scan(newReading(s, i.FirstIndex, i.LastIndex), i.FirstIndex, i.LastIndex, found, damaged); err != nil {
 		return nil, err
 	}
+	i.HalfPeer = i.half(highest)
 	i.DiskBytes, err = src.diskBytes()
 	return newest, err
 }
@@ -207,6 +211,9 @@ func (i *info) write(w io.Writer, formatOf string, newest *raft.Log) error {
 		row(v.label(), "%s", shorten(v.text(), defaultWidth))
 	}
 	i.writeConfiguration(row, newest)
+	if i.HalfPeer != "" {
+		row("note", "%s", i.HalfPeer+halfNote)
+	}
 	return t.end()
 }
 

@@ -26,6 +26,7 @@ type groupJSON struct {
 	LastIndex   uint64 `json:"last_index"`
 	Entries     uint64 `json:"entries"`
 	CommitIndex uint64 `json:"commit_index"`
+	HalfPeer    string `json:"half_peer,omitempty"`  // why no peer may run on it
 	Unfinished  bool   `json:"unfinished,omitempty"` // a migration has begun it, and no peer can use it
 	stableJSON
 }
@@ -56,6 +57,7 @@ func (i *sharedInfo) read(log *sharedLog) (err error) {
 	err = log.each(func(info wal.GroupInfo, src *source) (err error) {
 		g := newGroupJSON(info)
 		g.stableJSON, err = readStable(src)
+		g.HalfPeer = half(src, src)
 		add(g)
 		return err
 	}, func(info wal.GroupInfo) error {
@@ -98,7 +100,16 @@ func (i *sharedInfo) write(w io.Writer, formatOf string) error {
 	for _, g := range i.Groups {
 		t.row(fmt.Sprint(g.Group), dash(g.FirstIndex), dash(g.LastIndex), fmt.Sprint(g.Entries), g.term(), g.vote())
 	}
-	return t.end()
+	if err := t.end(); err != nil {
+		return err
+	}
+	var lines []string
+	for _, g := range i.Groups {
+		if g.HalfPeer != "" {
+			lines = append(lines, fmt.Sprintf("raft group %d: %s", g.Group, halfText(g.HalfPeer)))
+		}
+	}
+	return writeLines(w, lines...)
 }
 
 // dash writes an index, or that there is none.

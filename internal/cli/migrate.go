@@ -38,9 +38,16 @@ a peer with a log of its own opens. A log that is there must not be in use, and 
 all of them into one log. What is not complete of a group does not open either, and is made anew when
 this is started again.
 
+Some services keep the log in one store and the stable state, the term and the votes, in another: SOURCE
+is the log then, and --stable the other one. A log without a term, or with entries of a later term than
+that, is refused: a peer on it would have forgotten whom it has voted for. --log-only takes it as it is.
+
+DESTINATION must not be there, but for an empty folder that is a mount point, as a volume of docker is:
+then the store is made in it.
+
 --dry-run copies for two seconds, removes that, and tells how long all of it will take.
 
-With --json it is one object: source, source_group, destination, group, entries, first_index, last_index,
+With --json it is one object: source, stable, source_group, destination, group, entries, first_index, last_index,
 commit_index, bytes, seconds, owner_kept, and dropped where raft-wal's last write was cut off; with
 --group ID=STORE destination, and groups with such an object of each. With --dry-run it has source,
 destination, dry_run, disk_bytes of the old store, copied, how many entries the dry run has copied, and
@@ -50,6 +57,7 @@ seconds_about, what all of it will take.
 
 const migrateExample = `  ballast migrate --dry-run bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
   ballast migrate bolt:/var/lib/app/raft.db wal:/var/lib/app/wal
+  ballast migrate --stable bolt:stable.dat bolt:logs.dat wal:/var/lib/app/wal
   ballast migrate raftwal:/var/lib/app/raft bolt:/var/lib/app/raft.db
   ballast migrate --group 7 bolt:/var/lib/app/7/raft.db wal:/var/lib/app/shared
   ballast migrate --group 1=bolt:1/raft.db --group 2=bolt:2/raft.db wal:shared
@@ -58,6 +66,8 @@ const migrateExample = `  ballast migrate --dry-run bolt:/var/lib/app/raft.db wa
 
 type migrateFlags struct {
 	dryRun, json bool
+	stable       string // the old store with the stable state
+	logOnly      bool
 	groups       []string // ID, or each ID=STORE
 	as           groupFlag
 }
@@ -80,6 +90,8 @@ func newMigrate(s streams) *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.groups, "group", nil, "the raft group of a wal: ID, or ID=STORE for each that goes into one")
 	cmd.Flags().Var(&f.as, "as", "the raft group, by its id, that it becomes in the new store (default the same id)")
 	_ = cmd.RegisterFlagCompletionFunc("as", cobra.NoFileCompletions) // it is there
+	cmd.Flags().StringVar(&f.stable, "stable", "", "the old store with the stable state, where SOURCE has the log alone")
+	cmd.Flags().BoolVar(&f.logOnly, "log-only", false, "take a SOURCE that is no whole peer as it is")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "tell how long it will take, and leave nothing")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one object of JSON")
 	return cmd
@@ -88,6 +100,7 @@ func newMigrate(s streams) *cobra.Command {
 // migrated is what `ballast migrate --json` prints.
 type migrated struct {
 	Source      outside `json:"source"`
+	Stable      outside `json:"stable,omitempty"` // the store with the stable state, where there are two
 	SourceGroup *uint64 `json:"source_group,omitempty"`
 	Destination outside `json:"destination"`
 	Group       *uint64 `json:"group,omitempty"` // of the destination
@@ -119,7 +132,7 @@ func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) 
 		return err
 	}
 	if f.dryRun {
-		return newMigration(s, routes[0].src, routes[0].dst).dryRun(ctx, s.out, f.json)
+		return newMigrationOn(s, routes[0]).dryRun(ctx, s.out, f.json)
 	}
 	merged := mergedJSON{Destination: routes[0].dst.exactName()}
 	for _, p := range routes {
@@ -146,7 +159,7 @@ func runMigrate(ctx context.Context, s streams, routes []route, f migrateFlags) 
 }
 
 func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
-	m := newMigration(s, p.src, p.dst)
+	m := newMigrationOn(s, p)
 	copied, shares := m.job.Copy, false
 	if p.dst.exists() {
 		copied, shares = m.add, p.dst.ofOnePeer()
@@ -157,7 +170,7 @@ func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
 		return nil, m.failed(ctx, err)
 	}
 	out := &migrated{
-		Source: p.src.exactName(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.exactName(), Group: p.dst.engine.group.json(), route: p, shares: shares, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
+		Source: p.src.exactName(), Stable: p.stableName(), SourceGroup: p.src.engine.group.json(), Destination: p.dst.exactName(), Group: p.dst.engine.group.json(), route: p, shares: shares, Entries: res.Entries, FirstIndex: res.FirstIndex, LastIndex: res.LastIndex,
 		CommitIndex: res.CommitIndex, Bytes: res.Bytes, Seconds: time.Since(m.begun).Seconds(), OwnerKept: res.OwnerKept,
 	}
 	if damage, ok := errors.AsType[*ballast.CorruptionError](res.Dropped); ok {
@@ -184,6 +197,7 @@ func newPlace(name string) (place, error) {
 // migration is one that is going on.
 type migration struct {
 	job    *move.Job
+	route  route
 	source place
 	target place
 	begun  time.Time
@@ -191,14 +205,28 @@ type migration struct {
 	copied time.Duration // how long copying took; 0 while it goes on
 }
 
+// twoText says what to do about half a peer.
+const twoText = "`ballast migrate --stable STORE SOURCE DESTINATION` takes the store with the stable state too, and --log-only the log alone"
+
 func newMigration(s streams, src, dst place) *migration {
-	m := &migration{source: src, target: dst, begun: time.Now(), shown: newReading(s, 0, 0)}
+	m := &migration{route: route{src: src, dst: dst}, source: src, target: dst, begun: time.Now(), shown: newReading(s, 0, 0)}
 	m.job = &move.Job{
-		Source: src.path, Destination: dst.path,
+		Source: src.path, Destination: dst.path, Folder: dst.isFolder(), Two: twoText,
 		Open:     func(path string) (move.Source, error) { return openAlone(place{src.engine, path}) },
 		Create:   func(path string) (ballast.Store, error) { return createForCopy(place{dst.engine, path}) },
 		Read:     func(path string) (ballast.Store, error) { return dst.engine.read(path) },
 		Progress: m.progress,
+	}
+	return m
+}
+
+// newMigrationOn is newMigration with what --stable and --log-only say.
+func newMigrationOn(s streams, p route) *migration {
+	m := newMigration(s, p.src, p.dst)
+	m.route, m.job.LogOnly = p, p.logOnly
+	if p.stable != nil {
+		m.job.Stable = p.stable.path
+		m.job.OpenStable = func(path string) (move.Source, error) { return openAlone(place{p.stable.engine, path}) }
 	}
 	return m
 }
@@ -290,7 +318,7 @@ func (m *migration) failed(ctx context.Context, err error) error {
 	case errors.Is(err, move.ErrExists) && m.target.isWal() && !m.target.ofOnePeer(): // whose log is not to be shared by mistake
 		return fmt.Errorf("%w, or --group with an id, to add it to this log", err)
 	}
-	return route{m.source, m.target}.explain(err)
+	return m.route.explain(err)
 }
 
 func (r *migrated) write(w io.Writer) error {
@@ -298,7 +326,11 @@ func (r *migrated) write(w io.Writer) error {
 	if r.Entries > 0 {
 		what = fmt.Sprintf("%s from %d to %d, %s", countText(r.Entries, "entry", "entries"), r.FirstIndex, r.LastIndex, sizeText(int64(r.Bytes)))
 	}
-	lines := []string{fmt.Sprintf("%s has become %s: %s, copied and verified in %.1f s", r.route.src, r.route.dst, what, r.Seconds)}
+	from, become := r.route.src.String(), "has"
+	if r.Stable != "" {
+		from, become = from+" and "+r.Stable.String(), "have"
+	}
+	lines := []string{fmt.Sprintf("%s %s become %s: %s, copied and verified in %.1f s", from, become, r.route.dst, what, r.Seconds)}
 	if r.Dropped != nil {
 		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
 			r.Dropped.text(fmt.Sprintf("what begins with entry %d", r.Dropped.Index))))

@@ -123,7 +123,7 @@ func large(t *testing.T) string {
 		must(t, s.StageCommitIndex(first))
 		must(t, s.StoreLogs(oracle.Entries(rng, first, 3000, 300)))
 	}
-	must(t, s.SetUint64([]byte("CurrentTerm"), 300))
+	must(t, s.SetUint64([]byte("CurrentTerm"), 301))
 	must(t, s.Close())
 	return path
 }
@@ -213,7 +213,7 @@ func checkMigrated(t *testing.T, from, to string) {
 		t.Errorf("diff: status %d, %s%s", status, stdout, stderr)
 	}
 	for _, name := range []string{"bolt:" + from, to} {
-		if _, stdout, _ := runBallast("stable", "get", name, "CurrentTerm"); strings.TrimSpace(stdout) != "300" {
+		if _, stdout, _ := runBallast("stable", "get", name, "CurrentTerm"); strings.TrimSpace(stdout) != "301" {
 			t.Errorf("%s: the term is %s", name, stdout)
 		}
 	}

@@ -9,16 +9,61 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	common "github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/move/intowal"
 	"github.com/raft-ballast/ballast/wal"
 )
 
 // route is a store, or a raft group of one, and what is made of it.
-type route struct{ src, dst place }
+type route struct {
+	src, dst place
+	stable   *place // the store with the stable state; nil for one that has both
+	logOnly  bool
+}
+
+// stableName is that of the store with the stable state, "" for none.
+func (p route) stableName() outside {
+	if p.stable == nil {
+		return ""
+	}
+	return p.stable.exactName()
+}
+
+// withStable takes --stable and --log-only.
+func (f *migrateFlags) withStable(routes []route) ([]route, error) {
+	for i := range routes {
+		routes[i].logOnly = f.logOnly
+	}
+	switch {
+	case f.stable == "":
+		return routes, nil
+	case f.logOnly:
+		return nil, usagef("--stable and --log-only exclude each other; give one of them")
+	case len(f.groups) > 0 && strings.Contains(f.groups[0], "="):
+		return nil, usagef("--stable is for one store; add such raft groups one by one, with --group ID and --stable STORE")
+	}
+	stable, err := findStore(f.stable)
+	if err != nil {
+		return nil, err
+	}
+	if common.SamePlace(stable.path, routes[0].src.path) {
+		return nil, usagef("%s is given as the log and as the stable store; leave out --stable, if it has both", stable.name())
+	}
+	routes[0].stable = &stable
+	return routes, nil
+}
 
 // routes returns what is to be copied to where.
 func (f *migrateFlags) routes(args []string) ([]route, error) {
+	routes, err := f.routesOf(args)
+	if err != nil {
+		return nil, err
+	}
+	return f.withStable(routes)
+}
+
+func (f *migrateFlags) routesOf(args []string) ([]route, error) {
 	if len(f.groups) == 0 && f.as.given {
 		return nil, usagef("--as is for a raft group that --group names; add --group")
 	}
@@ -101,7 +146,7 @@ func (f *migrateFlags) merged(args []string) (routes []route, err error) {
 		if err != nil {
 			return nil, err
 		}
-		ids, routes = append(ids, g.id), append(routes, route{src, dst.group(g)})
+		ids, routes = append(ids, g.id), append(routes, route{src: src, dst: dst.group(g)})
 	}
 	return routes, nil
 }
@@ -216,7 +261,7 @@ func checkFree(routes []route) error {
 
 // add copies the source into a log that is there.
 func (m *migration) add(ctx context.Context) (res move.Result, err error) {
-	src, err := m.job.Open(m.job.Source)
+	src, err := m.job.OpenOld()
 	if err != nil {
 		return res, err
 	}
@@ -226,7 +271,7 @@ func (m *migration) add(ctx context.Context) (res move.Result, err error) {
 		return res, err
 	}
 	job := intowal.Group(gs, m.target.path, m.target.engine.group.id)
-	job.Source, job.Progress = src, m.job.Progress
+	job.Source, job.From = src, m.job
 	res, err = job.Copy(ctx)
 	err = errors.Join(err, gs.Close(), keepOwner(m.target.path))
 	res.OwnerKept = true // the log's is nobody's business here

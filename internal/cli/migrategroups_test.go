@@ -114,7 +114,7 @@ func checkGroup(t *testing.T, from, dir string, id uint64) {
 	if status, stdout, stderr := runBallast("diff", "--group", groupText(id), "bolt:"+from, "wal:"+dir); status != 0 {
 		t.Errorf("diff: status %d, %s%s", status, stdout, stderr)
 	}
-	if _, stdout, _ := runBallast("stable", "get", "--group", groupText(id), "wal:"+dir, "CurrentTerm"); strings.TrimSpace(stdout) != "300" {
+	if _, stdout, _ := runBallast("stable", "get", "--group", groupText(id), "wal:"+dir, "CurrentTerm"); strings.TrimSpace(stdout) != "301" {
 		t.Errorf("the term is %s", stdout)
 	}
 }

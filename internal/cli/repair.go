@@ -43,7 +43,7 @@ entries, first_index, last_index, commit_index, stable and stable_other; come_ag
 that must come from the other peers, and come_more, that there may be more; stable_unsure and
 stable_stale, that a stable value may be missing, and which are old; loses, that --accept-loss is
 needed; snapshot_keeps, the entries that --snapshot would keep; snapshot_beyond, an index of --snapshot
-that is above everything; written, and quarantine, where the damaged store is then.
+that is above everything; half_peer, why no peer may run on what is kept; written, and quarantine, where the damaged store is then.
 
 ` + exitHelp
 
@@ -176,6 +176,10 @@ func repairError(at place, err error) error {
 	if errors.Is(err, errUsedMeanwhile) {
 		return fmt.Errorf("repairing %s: %w", at, err)
 	}
+	if errors.Is(err, sites.ErrFixed) {
+		return fmt.Errorf("repairing %s: %w; the store is as it was. Mount the folder that it is in, and not the store itself; "+
+			"or copy the store to another place, repair the copy, and put that in the place of this one", at, err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("repairing %s: %w; run it as the owner of the store and of the folder that it is in", at, err)
 	}
@@ -202,6 +206,7 @@ type repairPlan struct {
 	// SnapshotKeeps are good entries that a snapshot at least at the index before the first of them would let be kept.
 	SnapshotKeeps *indexRange `json:"snapshot_keeps,omitempty"`
 
+	HalfPeer   string  `json:"half_peer,omitempty"` // why no peer may run on what is kept
 	Written    bool    `json:"written"`
 	Quarantine outside `json:"quarantine,omitempty"`
 
@@ -339,6 +344,7 @@ func (p *repairPlan) describe() (err error) {
 	if p.Kept.CommitIndex, err = p.source.GetCommitIndex(); err != nil {
 		return err
 	}
+	p.HalfPeer = half(p.source, p.source)
 	p.Kept.stableJSON, err = readStable(p.source)
 	return err
 }

@@ -144,12 +144,13 @@ func (p *repairPlan) print(w io.Writer, f repairFlags) error {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if p.OK {
-		return writeLines(w, fmt.Sprintf("%s: nothing is damaged, nothing was written", p.Store))
+		add("%s: nothing is damaged, nothing was written", p.Store)
+		return writeLines(w, p.addHalf(lines)...)
 	}
 	add("%s: damaged", p.Store)
 	lines = append(lines, atMost(maxDamage, damageLines(p.Damaged))...)
 	add("kept: %s", p.keptText())
-	lines = append(lines, p.lossLines()...)
+	lines = p.addHalf(append(lines, p.lossLines()...))
 	if p.SnapshotKeeps != nil && f.snapshot == 0 && !p.Written {
 		add("choice: entries %s, behind the damage, are good; when this peer has a snapshot at %d or above, --snapshot with its index keeps them instead",
 			p.SnapshotKeeps, p.SnapshotKeeps.From-1)
@@ -165,6 +166,13 @@ func (p *repairPlan) print(w io.Writer, f repairFlags) error {
 		add("nothing was written; --write does it")
 	}
 	return writeLines(w, lines...)
+}
+
+func (p *repairPlan) addHalf(lines []string) []string {
+	if p.HalfPeer != "" {
+		lines = append(lines, halfText(p.HalfPeer))
+	}
+	return lines
 }
 
 func (p *repairPlan) keptText() string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	sites "github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/wal"
 )
@@ -17,6 +18,17 @@ import (
 type place struct {
 	engine engine
 	path   string
+}
+
+// isFolder reports whether the engine keeps its store in a folder.
+func (p place) isFolder() bool { return p.engine.name != "bolt" }
+
+// begin makes the place to build the store.
+func (p place) begin() (*sites.Site, error) {
+	if p.isFolder() {
+		return sites.BeginFolder(p.path)
+	}
+	return sites.Begin(p.path)
 }
 
 // String is what to type.

@@ -19,7 +19,9 @@ one; that each entry is the one of its index; that terms never fall; that the co
 above the last entry; and the stable values. It says what is damaged, in which file and where, which
 entries are lost, and whether the store can still be used.
 
-A gap between two entries is told and is no damage: raft leaves one when it installs a snapshot.
+A gap between two entries is told and is no damage: raft leaves one when it installs a snapshot. So are
+entries without a CurrentTerm, or of a later term: the store has the log alone of a peer, whose stable
+state is in another store, or is older than its log.
 Terms that fall are: no raft peer writes that.
 
 Of a wal that several raft groups share each group is read, and it is told of each what is damaged;
@@ -28,8 +30,8 @@ stops all of them, and nothing can be taken out of such a log.
 
 With --json it is one object: store, engine, ok, opens, entries that there are, entries_read of them,
 first_index, last_index, commit_index, damaged with the index, file, offset and cause of each place as
-far as they are known, and to where all from the index to that one cannot be found, gaps, terms_fall, and
-dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is store,
+far as they are known, and to where all from the index to that one cannot be found, gaps, terms_fall,
+half_peer, why no peer may run on it, and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is store,
 engine, ok, opens, entries and entries_read of all, and groups with such an object of each.
 
 ` + exitHelp
@@ -69,15 +71,21 @@ type verdict struct {
 	Gaps        []indexRange `json:"gaps"`       // without entries
 	TermsFall   []fallJSON   `json:"terms_fall"` // at these entries
 
+	// HalfPeer says why no peer may run on it, though nothing is damaged: its stable state is in
+	// another store, or is older.
+	HalfPeer string `json:"half_peer,omitempty"`
+
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out: cut off by a crash, or damaged.
 	Dropped *damageJSON `json:"dropped,omitempty"`
 
-	repair *repairPlan // of a wal that does not open
-	engine engine
-	at     place
-	before position     // the entry that was read last; index 0 for none
-	last   uint64       // index of the last one, damaged or not
-	lost   []indexRange // entries that are damaged
+	repair  *repairPlan // of a wal that does not open
+	engine  engine
+	at      place
+	stable  stableJSON
+	highest uint64       // term
+	before  position     // the entry that was read last; index 0 for none
+	last    uint64       // index of the last one, damaged or not
+	lost    []indexRange // entries that are damaged
 
 	shared       bool // a raft group of a log that several share, or such a log
 	endUnsure    bool // what was acknowledged last may be missing
@@ -153,7 +161,11 @@ func (v *verdict) examineSource(s streams, src *source) (err error) {
 	if err := v.examineState(src); err != nil {
 		return err
 	}
-	return src.scan(newReading(s, v.FirstIndex, v.LastIndex), v.FirstIndex, v.LastIndex, v.entry, v.damage)
+	err = src.scan(newReading(s, v.FirstIndex, v.LastIndex), v.FirstIndex, v.LastIndex, v.entry, v.damage)
+	if !v.stableUnsure {
+		v.HalfPeer = v.stable.half(v.highest)
+	}
+	return err
 }
 
 // examineWreck looks at a store that does not open. Of a wal it finds all that is damaged, and what could be kept.
@@ -183,7 +195,7 @@ func (v *verdict) examineState(src *source) (err error) {
 	if v.CommitIndex > v.LastIndex {
 		v.Damaged = append(v.Damaged, damageJSON{File: outside(src.path), Cause: fmt.Sprintf("the commit index is %d and the last entry %d", v.CommitIndex, v.LastIndex)})
 	}
-	if _, err := readStable(src); err != nil {
+	if v.stable, err = readStable(src); err != nil {
 		damage, ok := errors.AsType[*ballast.CorruptionError](err)
 		if !ok {
 			return err
@@ -211,6 +223,7 @@ func (v *verdict) examineEngine(src *source) {
 func (v *verdict) entry(log *raft.Log) error {
 	v.note(indexRange{log.Index, log.Index})
 	v.Read++
+	v.highest = max(v.highest, log.Term)
 	if v.before.index != 0 && log.Term < v.before.term {
 		v.TermsFall = append(v.TermsFall, fallJSON{log.Index, log.Term, v.before.index, v.before.term})
 	}
@@ -257,6 +270,9 @@ func (v *verdict) found() []string {
 	if v.Dropped != nil {
 		lines = append(lines, fmt.Sprintf("left out: %s; a crash leaves a write that was never acknowledged, and without a crash it is damage",
 			v.Dropped.text(fmt.Sprintf("what begins with entry %d", v.Dropped.Index))))
+	}
+	if v.HalfPeer != "" {
+		lines = append(lines, halfText(v.HalfPeer))
 	}
 	return append(lines, v.losses()...)
 }

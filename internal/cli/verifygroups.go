@@ -62,7 +62,7 @@ func (v *sharedVerdict) write(w io.Writer) error {
 		if !of.OK {
 			bad++
 		}
-		if !of.OK || len(of.Gaps) > 0 {
+		if !of.OK || len(of.Gaps) > 0 || of.HalfPeer != "" {
 			lines = append(lines, of.found()...)
 		}
 	}

@@ -68,11 +68,53 @@ func CheckFinished(path string) error {
 	if !strings.HasSuffix(path, UnfinishedSuffix) {
 		return nil
 	}
-	finishingMu.Lock()
-	mine := finishing[resolved(path)] > 0
-	finishingMu.Unlock()
-	if mine {
+	if isFinishing(path) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s is what a migration has begun; start that again, or remove it", ballast.ErrUnfinished, path)
 }
+
+func isFinishing(path string) bool {
+	path = resolved(path)
+	finishingMu.Lock()
+	defer finishingMu.Unlock()
+	return finishing[path] > 0
+}
+
+// A store that is built in a folder that is there already, as a mount point that no rename can
+// replace, has no name that could say that it is not complete. The folder holds one of these files,
+// or both, as long as that is so.
+const (
+	// UnfinishedName is there from before the first file of the store until all of it is durable.
+	UnfinishedName = "ballast" + UnfinishedSuffix
+
+	// ReadyName is there while all of it is, and the old store gets its other name.
+	ReadyName = "ballast.ready"
+)
+
+// CheckNames returns an error that matches ballast.ErrUnfinished for the folder of a store that is
+// not complete, by the names in it. Every engine that keeps its store in a folder asks before it
+// opens one.
+func CheckNames(dir string, names []string) error {
+	for _, name := range names {
+		if name != UnfinishedName && name != ReadyName || isFinishing(dir) {
+			continue
+		}
+		return fmt.Errorf("%w: %s holds %s: a migration, an import or a backup has begun a store there; "+
+			"start that again, or remove all that is in the folder", ballast.ErrUnfinished, dir, name)
+	}
+	return nil
+}
+
+// Beside reports whether a name in the folder of a store is nothing of an engine's: what says that
+// the store is not complete, and the folder in which a file system check keeps what it finds.
+func Beside(name string) bool {
+	switch name {
+	case UnfinishedName, ReadyName, UnfinishedName + ".lock", LostAndFound:
+		return true
+	}
+	return false
+}
+
+// LostAndFound is a folder at the root of each ext4: an empty volume has it.
+const LostAndFound = "lost+found"

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 const (
@@ -51,7 +53,9 @@ func ownershipOf(path string) (o ownership, err error) {
 
 // adopt gives a new store the owner and the mode of the old one, and syncs its files. As with cp -p only root gives files away; those of
 // anybody else stay his own, and then kept is false.
-func adopt(from, to string) (kept bool, err error) {
+//
+// With inside the folder is not the new store's own, see [Job.adoptFolder].
+func adopt(from, to string, inside bool) (kept bool, err error) {
 	o, err := ownershipOf(from)
 	if err != nil {
 		return false, err
@@ -64,9 +68,16 @@ func adopt(from, to string) (kept bool, err error) {
 	}
 	var dirs []string
 	err = filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			dirs = append(dirs, path)
+		switch {
+		case err != nil:
 			return err
+		case e.IsDir() && e.Name() == engine.LostAndFound:
+			return fs.SkipDir
+		case e.IsDir():
+			if !inside || path != to {
+				dirs = append(dirs, path)
+			}
+			return nil
 		}
 		return give(path, o.file)
 	})
@@ -74,6 +85,19 @@ func adopt(from, to string) (kept bool, err error) {
 		err = give(dirs[i], o.dirs)
 	}
 	return kept, err
+}
+
+// adoptFolder gives a folder in which a store was built to whom the old one belongs, if this
+// process is root. Its mode is that of who made it.
+func (j *Job) adoptFolder(from string) error {
+	if j.FS != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	o, err := ownershipOf(from)
+	if err != nil {
+		return err
+	}
+	return os.Lchown(j.Destination, o.uid, o.gid)
 }
 
 // give follows no link: who may write to the folder above must not have root give away what is somewhere else.

@@ -1,10 +1,10 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/raft-ballast/ballast"
@@ -39,11 +39,11 @@ type GroupJob struct {
 	Open func() (GroupStore, error) // the group in Log
 	Read func() (GroupStore, error) // the group as it is on the disk, from a log of its own
 
-	StableKeys [][]byte       // as in ballast.CopyOptions
-	Progress   func(Progress) // may be nil
+	// From says where the source is, and whether half a peer is taken. It does not copy.
+	From *Job
 
-	from  *Job // knows the source, which gets another name; nil when it keeps its own
-	ready bool // the copy is whole, and the source may have its other name
+	replaces bool // the source gets another name
+	ready    bool // the copy is whole, and the source may have its other name
 }
 
 // What the key holds.
@@ -58,7 +58,7 @@ const (
 // by the next Copy.
 func (g *GroupJob) Copy(ctx context.Context) (res Result, err error) {
 	defer engine.FinishingGroup(g.Dir, g.ID)()
-	if err := g.begin(); err != nil {
+	if err := cmp.Or(g.From.checkWhole(g.Source), g.begin()); err != nil {
 		return res, explain(err)
 	}
 	if res, err = g.build(ctx); err != nil && !g.ready {
@@ -76,32 +76,38 @@ func (g *GroupJob) Copy(ctx context.Context) (res Result, err error) {
 //	no source, a ready copy    finishes it
 //	no source, a begun copy    the source was taken away by somebody else: an error
 //	source and group           somebody has brought the source back: an error
-func (g *GroupJob) Replace(ctx context.Context, path string, open func(path string) (Source, error)) (res Result, moved bool, err error) {
+//	no group in an empty log    the log is gone, as when its disk is not mounted: see [Job.CheckLog]
+func (g *GroupJob) Replace(ctx context.Context) (res Result, moved bool, err error) {
 	defer engine.FinishingGroup(g.Dir, g.ID)()
-	j := &Job{Source: path, Open: open, StableKeys: g.StableKeys, Progress: g.Progress}
-	kind, names, err := j.look(path)
-	if err != nil {
+	j := g.From
+	var f found
+	if err := j.findSource(&f); err != nil {
 		return res, false, explain(err)
 	}
-	there := kind == file || kind == folder && len(names) > 0
 	state, err := g.state()
 	switch {
 	case err != nil:
 		return res, false, err
-	case there && state == groupWhole:
+	case f.source && state == groupWhole:
 		return res, false, fmt.Errorf("%w, %s and raft group %d of %s: which of them the peer has used last only you can tell; give %s another name, or drop the group",
-			ErrTwoStores, path, g.ID, g.Dir, path)
-	case !there && state == groupReady:
-		return res, false, g.resume(ctx, j)
-	case !there && state == groupBegun:
-		return res, false, fmt.Errorf("%w: %s, to raft group %d of %s; bring it back, or drop the group to begin without", ErrSourceGone, path, g.ID, g.Dir)
-	case !there:
+			ErrTwoStores, j.Source, g.ID, g.Dir, j.Source)
+	case state == groupWhole:
 		return res, false, nil
+	case !f.source && state == groupReady:
+		return res, false, g.resume(ctx)
+	case !f.source && state == groupBegun:
+		return res, false, fmt.Errorf("%w: %s, to raft group %d of %s; bring it back, or drop the group to begin without", ErrSourceGone, j.Source, g.ID, g.Dir)
 	}
-	if g.Source, err = open(path); err != nil {
+	if err := j.checkOld(f); err != nil || !f.source {
 		return res, false, err
 	}
-	g.from = j
+	if err := j.checkMovable(); err != nil {
+		return res, false, explain(err)
+	}
+	if g.Source, err = j.openOld(j.paths()); err != nil {
+		return res, false, err
+	}
+	g.replaces = true
 	res, err = g.Copy(ctx)
 	if g.Source != nil {
 		err = errors.Join(err, g.Source.Close())
@@ -111,8 +117,9 @@ func (g *GroupJob) Replace(ctx context.Context, path string, open func(path stri
 
 // resume makes a group whole whose source has its other name already. Whoever gave it that may have been killed before it was durable. A
 // source that has neither name may be on a disk that is not mounted, and have newer votes than the copy.
-func (g *GroupJob) resume(ctx context.Context, j *Job) error {
-	kept, err := j.allKept()
+func (g *GroupJob) resume(ctx context.Context) error {
+	j := g.From
+	kept, err := j.allKept(j.Source)
 	switch {
 	case err != nil:
 		return err
@@ -120,12 +127,11 @@ func (g *GroupJob) resume(ctx context.Context, j *Job) error {
 		return fmt.Errorf("%w: %s, to raft group %d of %s, and it has no other name; bring it back, or drop the group to begin without",
 			ErrSourceGone, j.Source, g.ID, g.Dir)
 	}
-	err = j.confirm(ctx, kept, func(src Source) error { return g.verify(ctx, j, src, new(Result)) })
-	if err != nil {
+	if err := j.findAside(ctx, func(src Source) error { return g.verify(ctx, src, new(Result)) }); err != nil {
 		return fmt.Errorf("%w: %s; nothing that is kept of it is what raft group %d of %s is a copy of; give the store that the peer ran on last the name %s: %w",
 			ErrSourceGone, j.Source, g.ID, g.Dir, j.Source, err)
 	}
-	if err := j.fs().SyncDir(filepath.Dir(j.Source)); err != nil {
+	if err := j.syncOlds(); err != nil {
 		return err
 	}
 	return g.finish()
@@ -174,33 +180,25 @@ func (g *GroupJob) finish() error {
 
 // putAside gives the source its other name. From here on the group is not dropped, as long as the source has not its own name again: it may be all
 // that there is.
-func (g *GroupJob) putAside() (kept string, err error) {
-	j := g.from
+func (g *GroupJob) putAside(res *Result) error {
+	j := g.From
 	before, err := j.mark(g.Source)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := g.mark(groupReady); err != nil {
-		return "", err
+		return err
 	}
 	g.ready = true
 	src := g.Source
 	g.Source = nil
 	if err := src.Close(); err != nil {
-		return "", fmt.Errorf("closing the old store: %w", err)
+		return fmt.Errorf("closing the old store: %w", err)
 	}
-	if kept, err = j.kept(); err != nil {
-		return "", err
-	}
-	if err := j.rename(j.Source, kept); err != nil {
-		return kept, err
-	}
-	if err := j.again(kept, func(src Source) error { return j.unchanged(src, before) }); err != nil {
-		e := j.giveBack(kept)
-		g.ready = e != nil
-		return "", errors.Join(err, e)
-	}
-	return kept, nil
+	err = j.putAside(before)
+	g.ready = j.aside
+	j.nameKept(res)
+	return err
 }
 
 // with opens the group, does something with it, and closes it.
@@ -217,20 +215,19 @@ func (g *GroupJob) build(ctx context.Context) (res Result, err error) {
 	if d, ok := g.Source.(interface{ Dropped() error }); ok {
 		res.Dropped = d.Dropped()
 	}
-	j := &Job{StableKeys: g.StableKeys, Progress: g.Progress}
 	err = g.with(func(s GroupStore) error {
-		done, err := ballast.Copy(ctx, unmarked{s}, g.Source, j.report(g.Source, Copying))
+		done, err := g.From.copy(ctx, unmarked{s}, g.Source, g.From.report(g.Source, Copying))
 		res.Entries, res.Bytes = done.Entries, done.Bytes
 		return err
 	})
 	if err != nil {
 		return res, err
 	}
-	if err := g.verify(ctx, j, g.Source, &res); err != nil {
+	if err := g.verify(ctx, g.Source, &res); err != nil {
 		return res, err
 	}
-	if g.from != nil {
-		if res.Kept, err = g.putAside(); err != nil {
+	if g.replaces {
+		if err := g.putAside(&res); err != nil {
 			return res, err
 		}
 	}
@@ -238,7 +235,7 @@ func (g *GroupJob) build(ctx context.Context) (res Result, err error) {
 }
 
 // verify reads the copy from the disk: what the log that wrote it has in memory proves nothing.
-func (g *GroupJob) verify(ctx context.Context, j *Job, src Source, res *Result) (err error) {
+func (g *GroupJob) verify(ctx context.Context, src Source, res *Result) (err error) {
 	s, err := g.Read()
 	if err != nil {
 		return fmt.Errorf("reading the copy: %w", err)
@@ -247,7 +244,7 @@ func (g *GroupJob) verify(ctx context.Context, j *Job, src Source, res *Result) 
 	if err := res.read(s); err != nil {
 		return err
 	}
-	_, err = ballast.VerifyCopy(ctx, unmarked{s}, src, j.report(src, Verifying))
+	_, err = ballast.VerifyCopy(ctx, unmarked{s}, src, g.From.report(src, Verifying))
 	return err
 }
 

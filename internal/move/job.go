@@ -1,6 +1,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/raft-ballast/ballast"
-	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -22,6 +21,10 @@ var (
 
 	// ErrSourceGone is matched by the error of Replace when a migration was begun and its source is not there any more.
 	ErrSourceGone = errors.New("a migration was begun, and the old store is gone")
+
+	// ErrStoreGone is matched by the error of Replace when the old store was moved over before, and
+	// the new one is not there.
+	ErrStoreGone = errors.New("the store that an old one was moved over to is gone")
 
 	// ErrExists is matched by the error of Copy when there is something at the destination.
 	ErrExists = errors.New("the destination of a migration exists")
@@ -45,8 +48,23 @@ type Job struct {
 	// Content tells from the names in the folder of the destination what is in it. Only for Replace.
 	Content func(names []string) Content
 
+	// Stable is where the old stable state is, when the source has the log alone; "" for one store
+	// that has both. Replace gives it another name as well.
+	Stable     string
+	OpenStable func(path string) (Source, error)
+
+	LogOnly bool   // half a peer is taken for what it is
+	Two     string // what to do about half a peer, for people
+
+	File   bool // the source is a file: an empty folder there is none
+	Folder bool // the new store is a folder
+
 	StableKeys [][]byte       // as in ballast.CopyOptions
 	Progress   func(Progress) // may be nil
+
+	inside bool     // the store is built in a folder that is there, see place.Inside
+	aside  bool     // the old store has not its own name
+	kept   []string // the names that the old stores have instead
 
 	// FS is nil for the file system of the operating system. Another one has neither owners nor modes, and this process is alone on it.
 	FS vfs.FS
@@ -86,6 +104,7 @@ type Result struct {
 	CommitIndex uint64
 	OwnerKept   bool   // the new store belongs to whom the old one belongs to
 	Kept        string // the old store's new name; "" where it has its old one
+	KeptStable  string // that of the one with the stable state, where there are two
 
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out; nil for none.
 	Dropped error
@@ -100,9 +119,20 @@ func (j *Job) fs() vfs.FS {
 	return j.FS
 }
 
-// Copy makes the destination, which must not be there, a copy of the source, which it leaves as it is.
+// Copy makes the destination a copy of the source, which it leaves as it is. There must be nothing,
+// or what a migration has left where an old store was, or an empty folder that cannot be replaced,
+// as a mount point.
 func (j *Job) Copy(ctx context.Context) (Result, error) {
 	return j.make(ctx, func() error {
+		if j.inside {
+			if err := j.adoptFolder(j.Source); err != nil {
+				return err
+			}
+			return j.site().Commit()
+		}
+		if _, err := j.unearth(j.Destination); err != nil {
+			return err
+		}
 		err := j.rename(j.half(), j.Destination)
 		if errors.Is(err, fs.ErrExist) { // somebody has made one meanwhile
 			err = j.existsError()
@@ -111,21 +141,28 @@ func (j *Job) Copy(ctx context.Context) (Result, error) {
 	})
 }
 
-// free returns an error unless there is nothing at the destination.
+// free returns an error unless there is nothing at the destination, or what may be built in.
 func (j *Job) free() error {
-	kind, _, err := j.look(j.Destination)
+	kind, names, err := j.look(j.Destination)
 	if err != nil {
 		return err
 	}
 	taken := kind != nothing
-	if j.FS == nil { // a link that leads nowhere, too
+	if j.inside {
+		taken, err = j.fits(kind, names)
+		taken = !taken
+	} else if taken {
+		var grave bool
+		grave, err = j.isGrave(j.Destination, kind, names)
+		taken = !grave
+	} else if j.FS == nil { // a link that leads nowhere, too
 		_, err := os.Lstat(j.Destination)
-		taken = taken || err == nil
+		taken = err == nil
 	}
-	if taken {
-		return j.existsError()
+	if taken && err == nil {
+		err = j.existsError()
 	}
-	return nil
+	return err
 }
 
 func (j *Job) existsError() error {
@@ -134,13 +171,20 @@ func (j *Job) existsError() error {
 
 // Try does what Copy does, as far as ctx lets it, and leaves nothing. The error is ctx's when that ended before the copy was complete.
 func (j *Job) Try(ctx context.Context) (Result, error) {
-	return j.make(ctx, func() error { return j.remove(j.half()) })
+	return j.make(ctx, j.scrapped)
 }
 
 // make builds a copy for a place where there is nothing, and does something with it.
 func (j *Job) make(ctx context.Context, then func() error) (res Result, err error) {
 	defer func() { err = explain(err) }()
 	if err := j.checkPlaces(); err != nil {
+		return res, err
+	}
+	kind, names, err := j.look(j.Destination)
+	if err == nil {
+		j.inside, err = j.fits(kind, names)
+	}
+	if err != nil {
 		return res, err
 	}
 	unlock, err := j.lock()
@@ -155,49 +199,15 @@ func (j *Job) make(ctx context.Context, then func() error) (res Result, err erro
 		return res, err
 	}
 	if err := then(); err != nil {
-		_ = j.remove(j.half()) // or the next one does
+		_ = j.scrapped() // or the next one does
 		return res, err
 	}
 	return res, nil
 }
 
-func (j *Job) lock() (unlock func(), err error) {
-	if j.FS != nil {
-		return func() {}, nil
-	}
-	return lock(j.Destination)
-}
-
-// checkPlaces refuses to write one store into the other, and where a repaired one waits for its place.
-func (j *Job) checkPlaces() error {
-	if strings.HasSuffix(j.Destination, engine.UnfinishedSuffix) {
-		return fmt.Errorf("%s is a name for what is not finished; give another", j.Destination)
-	}
-	if j.FS == nil {
-		if err := engine.CheckPlaced(j.Destination); err != nil {
-			return err
-		}
-	}
-	source, destination := engine.Place(j.Source), engine.Place(j.Destination)
-	if source, err := filepath.Abs(source); err == nil {
-		if destination, err := filepath.Abs(destination); err == nil {
-			for _, p := range [][2]string{{source, destination}, {destination, source}} {
-				rel, err := filepath.Rel(p[0], p[1])
-				if err == nil && rel != "." && filepath.IsLocal(rel) {
-					return fmt.Errorf("%s lies in %s; give a destination that is neither in the old store nor around it", p[1], p[0])
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // build makes the half store a whole one: complete, verified, closed and on the disk. After an error nothing is left of it.
 func (j *Job) build(ctx context.Context) (res Result, err error) {
-	if err := j.remove(j.half()); err != nil {
-		return res, fmt.Errorf("removing what a migration has left: %w", err)
-	}
-	src, err := j.Open(j.Source)
+	src, err := j.openOld(j.paths())
 	if err != nil {
 		return res, err
 	}
@@ -206,16 +216,18 @@ func (j *Job) build(ctx context.Context) (res Result, err error) {
 			err = fmt.Errorf("closing the old store: %w", e)
 		}
 		if err != nil {
-			_ = j.remove(j.half()) // or the next one does
+			_ = j.scrapped() // or the next one does
 		}
 	}()
-	defer engine.Finishing(j.half())()
+	if err := cmp.Or(j.checkWhole(src), j.begin()); err != nil {
+		return res, err
+	}
 	if d, ok := src.(interface{ Dropped() error }); ok {
 		res.Dropped = d.Dropped()
 	}
 	copying, verifying := j.report(src, Copying), j.report(src, Verifying)
 	done, err := j.store(j.Create, func(dst ballast.Store) (ballast.CopyProgress, error) {
-		return ballast.Copy(ctx, dst, src, copying)
+		return j.copy(ctx, dst, src, copying)
 	})
 	if err != nil {
 		return res, err
@@ -238,9 +250,31 @@ func (j *Job) build(ctx context.Context) (res Result, err error) {
 	return res, err
 }
 
+// copy copies the old store, and refuses half a peer by any entry.
+func (j *Job) copy(ctx context.Context, dst ballast.Store, src Source, opts *ballast.CopyOptions) (ballast.CopyProgress, error) {
+	i, ok := dst.(ballast.Inspector)
+	if !ok {
+		return ballast.Copy(ctx, dst, src, opts)
+	}
+	watch := &termWatch{Store: dst, Inspector: i}
+	done, err := ballast.Copy(ctx, watch, src, opts)
+	if err == nil && done.Entries > 0 {
+		err = j.checkTerm(src, watch.highest)
+	}
+	return done, err
+}
+
+// paths are those of the old stores.
+func (j *Job) paths() (paths []string) {
+	for _, o := range j.olds() {
+		paths = append(paths, o.path)
+	}
+	return paths
+}
+
 // store opens the half store, does something with it, and closes it.
 func (j *Job) store(open func(path string) (ballast.Store, error), do func(ballast.Store) (ballast.CopyProgress, error)) (ballast.CopyProgress, error) {
-	s, err := open(j.half())
+	s, err := open(j.built())
 	if err != nil {
 		return ballast.CopyProgress{}, fmt.Errorf("making the new store: %w", err)
 	}
@@ -275,15 +309,15 @@ func (j *Job) report(src ballast.Source, step Step) *ballast.CopyOptions {
 // settle gives the new store the owner and the mode of the old one, and makes all of it durable, its own name included.
 func (j *Job) settle() (ownerKept bool, err error) {
 	if j.FS == nil {
-		if ownerKept, err = adopt(j.Source, j.half()); err != nil {
+		if ownerKept, err = adopt(j.Source, j.built(), j.inside); err != nil {
 			return false, err
 		}
 	}
-	kind, _, err := j.look(j.half())
+	kind, _, err := j.look(j.built())
 	if err == nil && kind == folder {
-		err = j.fs().SyncDir(j.half())
+		err = j.fs().SyncDir(j.built())
 	}
-	if err == nil {
+	if err == nil && !j.inside {
 		err = j.fs().SyncDir(filepath.Dir(j.half()))
 	}
 	return ownerKept, err
@@ -303,19 +337,11 @@ func (j *Job) rename(from, to string) error {
 
 // remove removes what there is at a path, durably.
 func (j *Job) remove(path string) error {
-	kind, names, err := j.look(path)
+	kind, _, err := j.look(path)
 	if err != nil || kind == nothing {
 		return err
 	}
-	if j.FS == nil {
-		err = os.RemoveAll(path) // which follows no link
-	} else {
-		for _, name := range names {
-			err = errors.Join(err, j.remove(filepath.Join(path, name)))
-		}
-		err = errors.Join(err, j.fs().Remove(path))
-	}
-	if err != nil {
+	if err := place.RemoveAll(j.fs(), path); err != nil {
 		return err
 	}
 	return j.fs().SyncDir(filepath.Dir(path))

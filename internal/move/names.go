@@ -12,10 +12,13 @@ import (
 const (
 	readySuffix = ".ready"
 	keptSuffix  = ".migrated"
+	noteSuffix  = ".migrated-note" // of what will be left where the old store is
 	lockSuffix  = engine.UnfinishedSuffix + ".lock"
 )
 
-var leftName = regexp.MustCompile(`.(\.migrating|\.ready|\.migrated(-[0-9]+)?)$`)
+var leftName = regexp.MustCompile(`.(\.migrating|\.ready|\.migrated(-[0-9]+|-note)?)$`)
+
+var keptName = regexp.MustCompile(`^(-[0-9]+)?$`)
 
 // Left reports whether a name is one of those under which migrations keep what is not in use.
 func Left(name string) bool { return leftName.MatchString(name) }
@@ -26,13 +29,10 @@ func (j *Job) ready() string { return j.Destination + readySuffix }
 // maxKept is how many old stores of one name are kept.
 const maxKept = 1000
 
-// kept returns a name for the old store that is free.
-func (j *Job) kept() (string, error) {
+// freeName returns a name for an old store that is free.
+func (j *Job) freeName(path string) (string, error) {
 	for n := 1; n <= maxKept; n++ {
-		name := j.Source + keptSuffix
-		if n > 1 {
-			name = fmt.Sprintf("%s-%d", name, n)
-		}
+		name := keptPath(path, n)
 		kind, _, err := j.look(name)
 		if err != nil {
 			return "", err
@@ -41,7 +41,15 @@ func (j *Job) kept() (string, error) {
 			return name, nil
 		}
 	}
-	return "", fmt.Errorf("%s%s and all names like it are taken; remove those that are not needed any more", j.Source, keptSuffix)
+	return "", fmt.Errorf("%s%s and all names like it are taken; remove those that are not needed any more", path, keptSuffix)
+}
+
+// keptPath is the n-th of the names for an old store that is kept, from 1 on.
+func keptPath(path string, n int) string {
+	if n == 1 {
+		return path + keptSuffix
+	}
+	return fmt.Sprintf("%s%s-%d", path, keptSuffix, n)
 }
 
 // kind is what there is at a path.

@@ -37,10 +37,17 @@
 //	behind 3   K, D.ballast-ready       [GiveBack]: K becomes D again, with all that was written to it since, and what was built goes
 //	behind 5   D, K                     it is done; the next Beside removes the folder
 //
+// Before 1 the swap finds out whether D can get another name at all: see [Movable].
+//
 // What only a human can decide is an error:
 //
 //	D.ballast-ready, and neither D nor K   a crash behind 2, and somebody took D away, or its disk is not mounted
 //	D, K, D.ballast-ready                  a crash behind 3, and somebody who does not know of it has made a store
+//
+// # In an empty folder that is there
+//
+// A mount point cannot be replaced by a rename. [BeginFolder] builds in such a folder, and the
+// engines keep it shut meanwhile: see [Inside].
 package place
 
 import (
@@ -64,6 +71,8 @@ type Site struct {
 	dst  string
 	dir  string // that holds Path and the lock
 	lock io.Closer
+
+	inside *Inside // in which it is built; nil when it is built beside dst
 }
 
 const siteSuffix = ".ballast-new"
@@ -86,12 +95,75 @@ func Begin(dst string) (*Site, error) {
 	if err := engine.CheckPlaced(dst); err != nil {
 		return nil, err
 	}
-	return Beside(dst)
+	return beside(dst)
 }
 
-// Beside is Begin for what will take the place of something at dst: [Site.Swap] instead of [Site.Commit]. The error matches ballast.ErrUnfinished as well when
-// a store was made at dst while the one from before had another name.
+// BeginFolder is Begin for what will be a folder. An empty one that cannot be replaced, as a mount
+// point, is no obstacle: it is built in that, and no engine opens it before Commit.
+func BeginFolder(dst string) (*Site, error) {
+	path := engine.Place(dst)
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return Begin(dst)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	begun, ready := BuiltInside(names)
+	switch {
+	case ready:
+		return nil, engine.CheckNames(path, names)
+	case !begun && (len(Content(names)) > 0 || !errors.Is(Movable(path), ErrFixed)):
+		return Begin(dst)
+	}
+	return buildInside(path)
+}
+
+// closer lets go of a lock.
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+func buildInside(dir string) (*Site, error) {
+	unlock, err := LockFile(filepath.Join(dir, LockName))
+	if err != nil {
+		return nil, err
+	}
+	finishing := engine.Finishing(dir)
+	s := &Site{Path: dir, dst: dir, inside: &Inside{dir, vfs.OS}, lock: closer(func() { finishing(); unlock() })}
+	names, err := vfs.OS.List(dir)
+	if begun, _ := BuiltInside(names); err == nil && !begun && len(Content(names)) > 0 { // somebody was faster
+		err = fmt.Errorf("%s was made meanwhile; nothing there was changed: %w", dir, fs.ErrExist)
+	}
+	if err == nil {
+		err = s.inside.Begin()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.unlock())
+	}
+	return s, nil
+}
+
+// Beside is Begin for what will take the place of something at dst: [Site.Swap] instead of
+// [Site.Commit]. The error matches ballast.ErrUnfinished as well when a store was made at dst while
+// the one from before had another name, and [ErrFixed] when what is there cannot get another name.
 func Beside(dst string) (*Site, error) {
+	s, err := beside(dst)
+	if err != nil {
+		if refusesNames(err) {
+			err = fixed(dst, err)
+		}
+		return nil, err
+	}
+	if err := s.movable(); err != nil {
+		return nil, errors.Join(err, s.Abandon())
+	}
+	return s, nil
+}
+
+// beside makes a folder beside dst, in which something is built.
+func beside(dst string) (*Site, error) {
 	s, err := lock(dst)
 	if err != nil {
 		return nil, err
@@ -127,6 +199,12 @@ func (s *Site) Commit() error {
 	if err := Sync(s.Path); err != nil {
 		return err
 	}
+	if s.inside != nil {
+		if err := s.inside.Commit(); err != nil {
+			return err
+		}
+		return s.unlock()
+	}
 	if _, err := os.Lstat(s.dst); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s was made meanwhile; nothing there was changed: %w", s.dst, fs.ErrExist)
 	}
@@ -142,8 +220,15 @@ func (s *Site) Abandon() error {
 		return nil
 	}
 	// The lock is held meanwhile, or the next one who builds for the same dst would lose what it has begun.
-	err := os.RemoveAll(s.dir)
+	err := s.remove()
 	return errors.Join(err, s.unlock())
+}
+
+func (s *Site) remove() error {
+	if s.inside != nil {
+		return s.inside.Clear()
+	}
+	return os.RemoveAll(s.dir)
 }
 
 // unlock leaves everything to the next one who builds for the same dst.
@@ -159,6 +244,8 @@ func Sync(path string) error {
 		switch {
 		case err != nil:
 			return err
+		case d.IsDir() && d.Name() == engine.LostAndFound:
+			return fs.SkipDir
 		case d.IsDir():
 			return vfs.OS.SyncDir(path)
 		}
@@ -180,6 +267,9 @@ func Like(path, model string) error {
 	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if d.IsDir() && d.Name() == engine.LostAndFound {
+			return fs.SkipDir
 		}
 		like := file
 		if d.IsDir() {

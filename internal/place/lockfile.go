@@ -1,4 +1,4 @@
-package move
+package place
 
 import (
 	"errors"
@@ -11,9 +11,10 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// lock keeps other migrations to the same destination out. unlock removes the file as well.
-func lock(destination string) (unlock func(), err error) {
-	path := destination + lockSuffix
+// LockFile makes a file and takes its lock, so that one at a time builds something for the same
+// place. unlock removes the file as well. The error matches ballast.ErrLocked when somebody holds
+// the lock.
+func LockFile(path string) (unlock func(), err error) {
 	for {
 		l := flock.New(path)
 		held, err := l.TryLock()
