@@ -24,11 +24,14 @@ import (
 	"github.com/raft-ballast/ballast/internal/engine"
 )
 
-// A part of a store is never opened: badger makes what is missing anew, and removes what its manifest does not name, without a word.
+// A part of a store is never opened: badger makes what is missing anew, and removes what its
+// manifest does not name, without a word.
 //
-// What a crash leaves is told from it by the order in which badger makes its files. At first the manifest, with a rename, then the key registry,
-// a write-ahead log, the statistics, and a value log. A table is complete before the manifest names it, and the write-ahead log
-// that it is of, or the tables, are removed behind that. When badger is closed the write-ahead logs go first, and last the value log gets its length.
+// What a crash leaves is told from it by the order in which badger makes its files. At first the
+// manifest, with a rename, then the key registry, a write-ahead log, the statistics, and a value
+// log. A table is complete before the manifest names it, and the write-ahead log that it is of, or
+// the tables, are removed behind that. When badger is closed the write-ahead logs go first, and
+// last the value log gets its length.
 
 // adviseParts is what to do about a part of a store.
 const adviseParts = "restore the whole folder from a copy; or remove it and let the peer join the cluster again as a new server"
@@ -39,7 +42,8 @@ func partError(path, format string, args ...any) error {
 		Err: fmt.Errorf("this is part of a badger directory: "+format+"; nothing was changed; "+adviseParts, args...)}
 }
 
-// checkLeft refuses a folder without a manifest in which there is something that badger makes later.
+// checkLeft refuses a folder without a manifest in which there is something that badger makes
+// later.
 func checkLeft(dir string, entries []fs.DirEntry) error {
 	table, other := "", false
 	for _, e := range entries {
@@ -126,7 +130,8 @@ func (p *parts) checkTables() error {
 	return nil
 }
 
-// checkRegistry refuses a directory with a key registry that is cut, and one without, in which something is encrypted: badger would make a new one.
+// checkRegistry refuses a directory with a key registry that is cut, and one without, in which
+// something is encrypted: badger would make a new one.
 func (p *parts) checkRegistry() error {
 	if p.registry >= registryBytes {
 		return nil
@@ -166,8 +171,10 @@ func (p *parts) plain(name string) error {
 	return nil
 }
 
-// checkUnrecorded refuses tables that the manifest does not name, which badger would remove, unless a crash has left them: it came while one was made, or before those
-// that it replaces were removed. A directory that was closed has none, and before the manifest names any there is one, of a write-ahead log that is there.
+// checkUnrecorded refuses tables that the manifest does not name, which badger would remove, unless
+// a crash has left them: it came while one was made, or before those that it replaces were removed.
+// A directory that was closed has none, and before the manifest names any there is one, of a
+// write-ahead log that is there.
 func (p *parts) checkUnrecorded() error {
 	if len(p.unrecorded) == 0 {
 		return nil
@@ -214,7 +221,8 @@ func (p *parts) closed() (bool, error) {
 	return err == nil && end == size, err
 }
 
-// inMem reports whether the first and the last key of a table, if it is whole, are in a write-ahead log.
+// inMem reports whether the first and the last key of a table, if it is whole, are in a write-ahead
+// log.
 func (p *parts) inMem(id uint64) (held bool, err error) {
 	if len(p.mems) == 0 {
 		return false, nil
@@ -242,7 +250,8 @@ func (p *parts) inMem(id uint64) (held bool, err error) {
 	return len(ends) == 0, nil
 }
 
-// checkVlogs refuses a directory without a value log, which badger makes before it takes the first write, and one that has nothing but values.
+// checkVlogs refuses a directory without a value log, which badger makes before it takes the first
+// write, and one that has nothing but values.
 func (p *parts) checkVlogs() error {
 	values := false
 	for id, size := range p.vlogs {
@@ -279,8 +288,8 @@ func (p *parts) checkVlogs() error {
 	return nil
 }
 
-// checkPointers refuses a directory in which a value log is missing, or empty, that holds what a key refers to. Others are missing because their garbage was
-// collected.
+// checkPointers refuses a directory in which a value log is missing, or empty, that holds what a
+// key refers to. Others are missing because their garbage was collected.
 func (p *parts) checkPointers() error {
 	if err := p.checkMems(); err != nil {
 		return err
@@ -332,7 +341,8 @@ func (p *parts) checkMems() error {
 	return nil
 }
 
-// pointers returns an error for a key in a table whose value is in a file that is missing. A table's size on the disk counts its values in value logs.
+// pointers returns an error for a key in a table whose value is in a file that is missing. A
+// table's size on the disk counts its values in value logs.
 func (p *parts) pointers(t *table.Table) error {
 	if held := int64(t.OnDiskSize()); held <= t.Size() && held+1024 > t.Size() {
 		return nil

@@ -74,7 +74,8 @@ func (s *Store) openNamed() error {
 	}
 }
 
-// openBolt sets db and file. It calls check, which may be nil, with the file when that is locked, before it is read.
+// openBolt sets db and file. It calls check, which may be nil, with the file when that is locked,
+// before it is read.
 func (s *Store) openBolt(path string, check func(*os.File) error) error {
 	s.views.restart() // of a file that was opened before
 	o := bbolt.Options{
@@ -222,8 +223,9 @@ func (s *Store) settle() error {
 	return nil
 }
 
-// inspect reports whether all buckets are there, and refuses a file that is short or somebody else's, and one that was a store: the
-// first transaction of every program makes both buckets, so one alone, or none behind a later transaction, is what is left.
+// inspect reports whether all buckets are there, and refuses a file that is short or somebody
+// else's, and one that was a store: the first transaction of every program makes both buckets, so
+// one alone, or none behind a later transaction, is what is left.
 func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
 	if info, err := s.file.Stat(); err == nil && info.Size() < tx.Size() {
 		return false, &ballast.CorruptionError{Path: s.path, Offset: info.Size(),

@@ -18,20 +18,22 @@ import (
 	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
-// What a damaged page does to bbolt cannot always be recovered from: it rebuilds its free list in a goroutine of its own, where a
-// panic ends the process, also when a commit fails; a circle in the tree ends the stack; and a page that says it overflows
-// into four billion others takes all memory when it is freed. So each page is looked at before bbolt reads it.
+// What a damaged page does to bbolt cannot always be recovered from: it rebuilds its free list in a
+// goroutine of its own, where a panic ends the process, also when a commit fails; a circle in the
+// tree ends the stack; and a page that says it overflows into four billion others takes all memory
+// when it is freed. So each page is looked at before bbolt reads it.
 //
-// Where bbolt reads all of them, because the free list is not in the file or the file is written anew, all are
-// looked at. Otherwise those are which a call needs, and the list itself: the opening of a file that was closed
-// reads no more than it did.
+// Where bbolt reads all of them, because the free list is not in the file or the file is written
+// anew, all are looked at. Otherwise those are which a call needs, and the list itself: the opening
+// of a file that was closed reads no more than it did.
 
 // adviseRestore is what to do about a damaged page.
 const adviseRestore = "restore the file from a copy; or see what `ballast repair` can keep of it; or remove it and let the peer join the cluster again as a new server"
 
 const lockRetry = 50 * time.Millisecond // as bbolt
 
-// checkFile looks at a file that bbolt is about to read, under its lock. What bbolt refuses by itself is left to it.
+// checkFile looks at a file that bbolt is about to read, under its lock. What bbolt refuses by
+// itself is left to it.
 func (s *Store) checkFile(f *os.File, loads bool) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -95,7 +97,8 @@ func (s *Store) pageError(pageBytes uint64, err error) error {
 	return fmt.Errorf("boltstore: reading the pages of %s: %w", s.path, err)
 }
 
-// lockOnce takes bbolt's lock on a file before bbolt does, which then has it already, and waits for it as long as bbolt would.
+// lockOnce takes bbolt's lock on a file before bbolt does, which then has it already, and waits for
+// it as long as bbolt would.
 func (s *Store) lockOnce(f *os.File, exclusive bool) error {
 	for began := time.Now(); ; time.Sleep(lockRetry) {
 		held, err := lock(f, exclusive)
@@ -110,14 +113,16 @@ func (s *Store) lockOnce(f *os.File, exclusive bool) error {
 	}
 }
 
-// mapped returns the pages as bbolt has them in memory. It is for the goroutine that has the transaction, as long as it has it.
+// mapped returns the pages as bbolt has them in memory. It is for the goroutine that has the
+// transaction, as long as it has it.
 func (s *Store) mapped(tx *bbolt.Tx) *boltmeta.Pages {
 	info, size := s.db.Info(), tx.Size()
 	data := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&info.Data))), size)
 	return &boltmeta.Pages{PageBytes: uint64(info.PageSize), Count: uint64(size) / uint64(info.PageSize), Data: data}
 }
 
-// way is which indexes have a way through the tree of the log that was looked at: those from the first one on, up to the last one.
+// way is which indexes have a way through the tree of the log that was looked at: those from the
+// first one on, up to the last one.
 type way struct{ from, to uint64 }
 
 // reach looks at the way to an entry, and to those beside it, before bbolt goes there.
@@ -158,7 +163,8 @@ func (s *Store) reachEnds(w *view) error {
 	return s.reach(w, math.MaxUint64)
 }
 
-// sureOfLog looks at what bbolt reads, frees and writes anew when entries from one index to another one are put or deleted.
+// sureOfLog looks at what bbolt reads, frees and writes anew when entries from one index to another
+// one are put or deleted.
 func (s *Store) sureOfLog(from, to uint64) error {
 	if s.whole.Load() {
 		return nil
@@ -173,7 +179,8 @@ func (s *Store) sureOfLog(from, to uint64) error {
 	})
 }
 
-// sureOf is sureOfLog of all of another bucket, which is small. What was seen to be sound stays so: all that is written to it is bbolt's.
+// sureOf is sureOfLog of all of another bucket, which is small. What was seen to be sound stays so:
+// all that is written to it is bbolt's.
 func (s *Store) sureOf(name []byte) error {
 	if s.whole.Load() || s.sureOfBucket[string(name)] {
 		return nil
@@ -204,8 +211,9 @@ func (s *Store) shape(tx *bbolt.Tx, b *bbolt.Bucket) error {
 // noLog is what bbolt takes when nobody listens.
 var noLog = &bbolt.DefaultLogger{Logger: log.New(io.Discard, "", 0)}
 
-// boltLog is bbolt's logger. bbolt tells it of an error of a commit before it reads all pages to take it back, which is when they are
-// looked at. It passes everything on to the user's, if there is one.
+// boltLog is bbolt's logger. bbolt tells it of an error of a commit before it reads all pages to
+// take it back, which is when they are looked at. It passes everything on to the user's, if there
+// is one.
 type boltLog struct {
 	bbolt.Logger
 	s *Store

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// lock takes bbolt's flock, which bbolt has then too, on the same handle. held is false when somebody else has it.
+// lock takes bbolt's flock, which bbolt has then too, on the same handle. held is false when
+// somebody else has it.
 func lock(f *os.File, exclusive bool) (held bool, err error) {
 	how := syscall.LOCK_NB | syscall.LOCK_SH
 	if exclusive {

@@ -8,11 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// maxDepth is how many pages, or buckets, may be below each other. A tree has two children at least at each branch.
+// maxDepth is how many pages, or buckets, may be below each other. A tree has two children at least
+// at each branch.
 const maxDepth = 64
 
-// A walk goes through the pages of a tree before bbolt does, which on damaged ones panics, also in goroutines of
-// its own, follows circles until the stack ends, and takes memory for each page that one says it overflows into.
+// A walk goes through the pages of a tree before bbolt does, which on damaged ones panics, also in
+// goroutines of its own, follows circles until the stack ends, and takes memory for each page that
+// one says it overflows into.
 type walk struct {
 	pages  *Pages
 	strict bool     // also what bbolt relies on when it writes: the order of keys, and the extent of pages
@@ -26,8 +28,8 @@ type walk struct {
 	keys   [2][]byte
 }
 
-// Check reads all pages of the bucket with that root page, and of the buckets in it, and finds what bbolt stumbles over
-// when it reads all of them, or writes.
+// Check reads all pages of the bucket with that root page, and of the buckets in it, and finds what
+// bbolt stumbles over when it reads all of them, or writes.
 func (p *Pages) Check(root uint64) error {
 	w := walk{pages: p, strict: true, nested: true, seen: make([]uint64, p.Count/64+1)}
 	return w.tree(root, all, bounds{root: true}, 0)
@@ -39,7 +41,8 @@ func (p *Pages) CheckTop(root uint64) error {
 	return w.tree(root, all, bounds{root: true}, 0)
 }
 
-// CheckShape is Check without the order of keys, and without the buckets in the bucket: bbolt can read all of it.
+// CheckShape is Check without the order of keys, and without the buckets in the bucket: bbolt can
+// read all of it.
 func (p *Pages) CheckShape(root uint64) error {
 	w := walk{pages: p, seen: make([]uint64, p.Count/64+1)}
 	return w.tree(root, all, bounds{root: true}, 0)
@@ -51,14 +54,16 @@ func (p *Pages) CheckRange(root uint64, from, to []byte) error {
 	return w.tree(root, span{from: from, to: to}, bounds{root: true}, 0)
 }
 
-// Way is which keys have the same way from the root: those from the first one on that are below the second one, both parts
-// of the file. nil is for no such bound.
+// Way is which keys have the same way from the root: those from the first one on that are below the
+// second one, both parts of the file. nil is for no such bound.
 type Way struct{ From, Below []byte }
 
-// Known are the pages that were looked at. One that bbolt writes anew is sound, so it stays known. All goroutines may use it.
+// Known are the pages that were looked at. One that bbolt writes anew is sound, so it stays known.
+// All goroutines may use it.
 type Known struct{ bits []atomic.Uint64 }
 
-// NewKnown returns one of a file with that many pages. Those that it gets later are bbolt's, and known.
+// NewKnown returns one of a file with that many pages. Those that it gets later are bbolt's, and
+// known.
 func NewKnown(pages uint64) *Known { return &Known{make([]atomic.Uint64, pages/64+1)} }
 
 func (k *Known) has(id uint64) bool {
@@ -71,7 +76,8 @@ func (k *Known) add(id uint64) {
 	}
 }
 
-// CheckWay is CheckShape of the pages on the way to a key, and on the ways to those beside it, without those that are known. Known may be nil.
+// CheckWay is CheckShape of the pages on the way to a key, and on the ways to those beside it,
+// without those that are known. Known may be nil.
 func (p *Pages) CheckWay(root uint64, key []byte, known *Known) (Way, error) {
 	w := walk{pages: p, way: &Way{}, known: known}
 	err := w.tree(root, span{from: key, to: key}, bounds{root: true}, 0)
@@ -81,7 +87,8 @@ func (p *Pages) CheckWay(root uint64, key []byte, known *Known) (Way, error) {
 	return *w.way, err
 }
 
-// span is which children of a branch are gone to: those which have the keys between two, and one on each side.
+// span is which children of a branch are gone to: those which have the keys between two, and one on
+// each side.
 type span struct {
 	from, to    []byte // nil for none
 	first, last bool   // only the way to the first, or to the last key
@@ -216,7 +223,8 @@ func (p *page) key(i int) ([]byte, error) {
 	return k, err
 }
 
-// children returns which children are gone to. It finds them as bbolt does, also where keys are not in their order.
+// children returns which children are gone to. It finds them as bbolt does, also where keys are not
+// in their order.
 func (s span) children(p *page) (from, to int, err error) {
 	from, to = 0, p.count-1
 	find := func(key []byte) int {
@@ -267,8 +275,9 @@ func (w *walk) leaf(p *page, b bounds, depth int) error {
 	return nil
 }
 
-// elements checks what bbolt relies on: keys and values lie one behind the other, the page is as long as they need, and, when something is
-// written, the keys ascend, from the one that the parent has for the page.
+// elements checks what bbolt relies on: keys and values lie one behind the other, the page is as
+// long as they need, and, when something is written, the keys ascend, from the one that the parent
+// has for the page.
 func (w *walk) elements(p *page, b bounds) error {
 	end, outside := p.elementsEnd(), 0
 	var before []byte
@@ -345,7 +354,8 @@ func (w *walk) bucket(p *page, e element, depth int) error {
 	return w.elements(&in, bounds{})
 }
 
-// CheckFreelist reads the list of free pages, which bbolt hands out again, and frees with the next transaction.
+// CheckFreelist reads the list of free pages, which bbolt hands out again, and frees with the next
+// transaction.
 func (p *Pages) CheckFreelist(id, root uint64) error {
 	return damaged(id, p.freelist(id, root))
 }
