@@ -34,12 +34,14 @@ import (
 // last the value log gets its length.
 
 // adviseParts is what to do about a part of a store.
-const adviseParts = "restore the whole folder from a copy; or remove it and let the peer join the cluster again as a new server"
+const adviseParts = "restore the whole folder from a copy; " +
+	"or remove it and let the peer join the cluster again as a new server"
 
 // partError is of a folder that holds part of a store.
 func partError(path, format string, args ...any) error {
 	return &ballast.CorruptionError{Path: path, Offset: -1,
-		Err: fmt.Errorf("this is part of a badger directory: "+format+"; nothing was changed; "+adviseParts, args...)}
+		Err: fmt.Errorf("this is part of a badger directory: "+format+"; nothing was changed; "+
+			adviseParts, args...)}
 }
 
 // checkLeft refuses a folder without a manifest in which there is something that badger makes
@@ -77,7 +79,8 @@ type parts struct {
 
 // checkParts refuses a directory in which something is missing. It changes nothing.
 func checkParts(dir string, entries []fs.DirEntry, manifest badger.Manifest) error {
-	p := parts{dir: dir, manifest: manifest, tables: map[uint64]bool{}, vlogs: map[uint32]int64{}, registry: -1}
+	p := parts{dir: dir, manifest: manifest, registry: -1,
+		tables: map[uint64]bool{}, vlogs: map[uint32]int64{}}
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
@@ -85,7 +88,9 @@ func checkParts(dir string, entries []fs.DirEntry, manifest badger.Manifest) err
 		}
 		p.add(info)
 	}
-	for _, check := range []func() error{p.checkTables, p.checkRegistry, p.checkUnrecorded, p.checkVlogs, p.checkPointers} {
+	for _, check := range []func() error{
+		p.checkTables, p.checkRegistry, p.checkUnrecorded, p.checkVlogs, p.checkPointers,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -137,7 +142,8 @@ func (p *parts) checkRegistry() error {
 		return nil
 	}
 	if p.registry >= 0 {
-		return partError(filepath.Join(p.dir, registryName), "the file has %d bytes, and at least %d when it is whole", p.registry, registryBytes)
+		return partError(filepath.Join(p.dir, registryName), "the file has %d bytes, and at least %d when it is whole",
+			p.registry, registryBytes)
 	}
 	for id, t := range p.manifest.Tables {
 		if t.KeyID != 0 {
@@ -228,7 +234,8 @@ func (p *parts) inMem(id uint64) (held bool, err error) {
 		return false, nil
 	}
 	var ends [][]byte
-	for _, compression := range []options.CompressionType{options.Snappy, options.ZSTD, options.None} { // the manifest would say it
+	// The manifest would say how it is compressed.
+	for _, compression := range []options.CompressionType{options.Snappy, options.ZSTD, options.None} {
 		err = readTable(table.NewFilename(id, p.dir), compression, func(t *table.Table) error {
 			ends = [][]byte{bytes.Clone(t.Smallest()), bytes.Clone(t.Biggest())}
 			return nil
@@ -281,8 +288,12 @@ func (p *parts) checkVlogs() error {
 		if err != nil {
 			return fmt.Errorf("badgerstore: %w", err)
 		}
-		if held, err := heldBytes(path, info.Size()); err != nil || held > vlogHeader {
-			return errors.Join(err, partError(p.dir, "its write-ahead log %s has something in it, and there is no value log", name))
+		held, err := heldBytes(path, info.Size())
+		if err != nil {
+			return err
+		}
+		if held > vlogHeader {
+			return partError(p.dir, "its write-ahead log %s has something in it, and there is no value log", name)
 		}
 	}
 	return nil
@@ -312,6 +323,10 @@ const (
 	pointerBit = 1 << 1 // wire format: the value is the number of a value log, a length, an offset
 )
 
+func (p *parts) noValue(key string, file uint32) error {
+	return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", key, vlogName(file))
+}
+
 // checkMems is checkPointers of what is in write-ahead logs.
 func (p *parts) checkMems() error {
 	slices.Sort(p.mems)
@@ -335,7 +350,7 @@ func (p *parts) checkMems() error {
 	}
 	for key, file := range files {
 		if _, ok := p.vlogs[file]; !ok {
-			return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", key, vlogName(file))
+			return p.noValue(key, file)
 		}
 	}
 	return nil
@@ -363,7 +378,7 @@ func (p *parts) pointers(t *table.Table) error {
 			return nil // checkTable says it
 		}
 		if newest {
-			return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", y.ParseKey(it.Key()), vlogName(file))
+			return p.noValue(string(y.ParseKey(it.Key())), file)
 		}
 	}
 	return nil
@@ -396,7 +411,7 @@ func (p *parts) newest(key []byte) (newest bool, err error) {
 }
 
 // readTable opens a table without looking at its checksums.
-func readTable(path string, compression options.CompressionType, read func(t *table.Table) error) (err error) {
+func readTable(path string, compression options.CompressionType, read func(*table.Table) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("badger panicked: %v", r)
@@ -410,7 +425,8 @@ func readTable(path string, compression options.CompressionType, read func(t *ta
 	if err != nil {
 		return err
 	}
-	t, err := table.OpenTable(file, table.Options{ReadOnly: true, Compression: compression, BlockSize: 4096})
+	opts := table.Options{ReadOnly: true, Compression: compression, BlockSize: 4096}
+	t, err := table.OpenTable(file, opts)
 	if err != nil {
 		return err
 	}

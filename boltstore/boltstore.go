@@ -57,6 +57,7 @@
 //	create.go      how it makes a new file
 //	pages.go       what it looks at before bbolt reads a page
 //	store.go       the calls
+//	seek.go        which entry is next, also where keys are damaged
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
 //	compact.go     writing the file anew

@@ -50,6 +50,9 @@ func (s *Store) checkPath() error {
 	case info.Size() == 0 && s.opts.ReadOnly:
 		return fmt.Errorf("%w: %s is an empty file: it was cut, or nothing was ever stored; check the path", ballast.ErrForeign, s.path)
 	case info.Size() == 0:
+		if err := engine.CheckPlaced(s.path); err != nil {
+			return err
+		}
 		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: errors.New("the file is empty: a new store has its name only when it is complete, so it was cut, or made by something else; " +
 			"if nothing was ever stored, remove it; otherwise " + adviseRestore)}
 	}
@@ -121,6 +124,9 @@ func (s *Store) openBolt(path string, check func(*os.File) error) error {
 		s.db, err = bbolt.Open(path, fileMode, &o)
 		return err
 	})
+	if errors.Is(err, ballast.ErrCorrupt) && !locksFirst && s.inUse(path) {
+		err = bolterrors.ErrTimeout
+	}
 	if err != nil && s.file != nil {
 		_ = s.closeFile() // a panic in bbolt leaves it open, and locked
 	}

@@ -28,7 +28,8 @@ import (
 // of a file that was closed reads no more than it did.
 
 // adviseRestore is what to do about a damaged page.
-const adviseRestore = "restore the file from a copy; or see what `ballast repair` can keep of it; or remove it and let the peer join the cluster again as a new server"
+const adviseRestore = "restore the file from a copy; or see what `ballast repair` can keep of it; " +
+	"or remove it and let the peer join the cluster again as a new server"
 
 const lockRetry = 50 * time.Millisecond // as bbolt
 
@@ -76,7 +77,8 @@ func (s *Store) checkAll() error {
 	}
 	m, err := boltmeta.Newest(s.file)
 	if err != nil {
-		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: fmt.Errorf("%w; %s", err, adviseRestore)}
+		return &ballast.CorruptionError{Path: s.path, Offset: 0,
+			Err: fmt.Errorf("%w; %s", err, adviseRestore)}
 	}
 	pages, err := m.In(s.file)
 	if err == nil {
@@ -88,11 +90,20 @@ func (s *Store) checkAll() error {
 
 // pageError says in which file and where a damaged page is, and what to do.
 func (s *Store) pageError(pageBytes uint64, err error) error {
+	err = s.readError(pageBytes, err)
+	if damage, ok := err.(*ballast.CorruptionError); ok {
+		damage.Err = fmt.Errorf("%w; %s", damage.Err, adviseRestore)
+	}
+	return err
+}
+
+// readError is pageError of a read, which the others do not need.
+func (s *Store) readError(pageBytes uint64, err error) error {
 	if err == nil {
 		return nil
 	}
 	if damage, ok := errors.AsType[*boltmeta.PageError](err); ok {
-		return &ballast.CorruptionError{Path: s.path, Offset: int64(damage.Page * pageBytes), Err: fmt.Errorf("%w; %s", err, adviseRestore)}
+		return &ballast.CorruptionError{Path: s.path, Offset: int64(damage.Page * pageBytes), Err: err}
 	}
 	return fmt.Errorf("boltstore: reading the pages of %s: %w", s.path, err)
 }
@@ -113,34 +124,41 @@ func (s *Store) lockOnce(f *os.File, exclusive bool) error {
 	}
 }
 
+// inUse reports whether somebody has the file open. A page that was looked at without the lock may
+// have been about to be written.
+func (s *Store) inUse(path string) bool {
+	err := s.guard(func() error {
+		db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: 1})
+		if err == nil {
+			err = db.Close()
+		}
+		return err
+	})
+	return errors.Is(err, bolterrors.ErrTimeout)
+}
+
 // mapped returns the pages as bbolt has them in memory. It is for the goroutine that has the
 // transaction, as long as it has it.
 func (s *Store) mapped(tx *bbolt.Tx) *boltmeta.Pages {
 	info, size := s.db.Info(), tx.Size()
 	data := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&info.Data))), size)
-	return &boltmeta.Pages{PageBytes: uint64(info.PageSize), Count: uint64(size) / uint64(info.PageSize), Data: data}
+	page := uint64(info.PageSize)
+	return &boltmeta.Pages{PageBytes: page, Count: uint64(size) / page, Data: data}
 }
 
-// way is which indexes have a way through the tree of the log that was looked at: those from the
-// first one on, up to the last one.
+// way is which indexes have a way through the tree of the log that was looked at, from the first one
+// up to the last one, without a step to another leaf.
 type way struct{ from, to uint64 }
 
-// reach looks at the way to an entry, and to those beside it, before bbolt goes there.
+// reach looks at the way to an entry before bbolt goes there, and at the leaves beside it where bbolt
+// may go on to one because the entry is not in its leaf.
 func (s *Store) reach(w *view, index uint64) error {
 	if s.whole.Load() || w.logs == nil || w.way.from <= index && index <= w.way.to {
 		return nil
 	}
-	root := uint64(w.logs.Bucket().Root())
-	if root == 0 { // it lies in the root bucket's page, which was looked at
-		w.way = way{0, math.MaxUint64}
-		return nil
-	}
-	if w.pages == nil {
-		w.pages = s.mapped(w.tx)
-	}
-	same, err := w.pages.CheckWay(root, key(index), s.known)
+	same, err := s.look(w, index, false)
 	if err != nil {
-		return s.pageError(w.pages.PageBytes, err)
+		return err
 	}
 	w.way = way{0, math.MaxUint64}
 	if len(same.From) == 8 {
@@ -149,18 +167,48 @@ func (s *Store) reach(w *view, index uint64) error {
 	if len(same.Below) == 8 {
 		w.way.to = binary.BigEndian.Uint64(same.Below) - 1
 	}
-	if len(same.From)|len(same.Below) > 8 || w.way.from > index || w.way.to < index { // keys that are damaged
+	switch {
+	case len(same.From)|len(same.Below) > 8: // keys that are damaged
 		w.way = way{index, index}
+	case len(same.Last) == 8:
+		w.way.to = min(w.way.to, binary.BigEndian.Uint64(same.Last))
+	case same.Last != nil:
+		w.way = way{1, 0}
 	}
-	return nil
+	if w.way.from <= index && index <= w.way.to {
+		return nil
+	}
+	w.way = way{1, 0}
+	return s.reachBeside(w, index)
+}
+
+// reachBeside looks at the way to an entry, and to the leaves beside it.
+func (s *Store) reachBeside(w *view, index uint64) error {
+	if s.whole.Load() || w.logs == nil {
+		return nil
+	}
+	_, err := s.look(w, index, true)
+	return err
+}
+
+func (s *Store) look(w *view, index uint64, beside bool) (boltmeta.Way, error) {
+	root := uint64(w.logs.Bucket().Root())
+	if root == 0 { // it lies in the root bucket's page, which was looked at
+		return boltmeta.Way{}, nil
+	}
+	if w.pages == nil {
+		w.pages = s.mapped(w.tx)
+	}
+	way, err := w.pages.CheckWay(root, key(index), beside, s.known)
+	return way, s.readError(w.pages.PageBytes, err)
 }
 
 // reachEnds is reach of both ends of the log.
 func (s *Store) reachEnds(w *view) error {
-	if err := s.reach(w, 0); err != nil {
+	if err := s.reachBeside(w, 0); err != nil {
 		return err
 	}
-	return s.reach(w, math.MaxUint64)
+	return s.reachBeside(w, math.MaxUint64)
 }
 
 // sureOfLog looks at what bbolt reads, frees and writes anew when entries from one index to another
@@ -205,7 +253,7 @@ func (s *Store) shape(tx *bbolt.Tx, b *bbolt.Bucket) error {
 		return nil
 	}
 	pages := s.mapped(tx)
-	return s.pageError(pages.PageBytes, pages.CheckShape(uint64(b.Root())))
+	return s.readError(pages.PageBytes, pages.CheckShape(uint64(b.Root())))
 }
 
 // noLog is what bbolt takes when nobody listens.

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// locksFirst says that the file is locked when it is looked at.
+const locksFirst = true
+
 // lock takes bbolt's flock, which bbolt has then too, on the same handle. held is false when
 // somebody else has it.
 func lock(f *os.File, exclusive bool) (held bool, err error) {

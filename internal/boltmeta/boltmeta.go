@@ -101,7 +101,8 @@ func Newest(f io.ReaderAt) (Meta, error) {
 }
 
 // errMeta is what is wrong with a page that is valid.
-var errMeta = errors.New("it is valid, and says what cannot be: a size of pages that bbolt has not, or a page that is not there")
+var errMeta = errors.New("it is valid, and says what cannot be: " +
+	"a size of pages that bbolt has not, or a page that is not there")
 
 // In returns the pages of that transaction in its file, or a PageError.
 func (m Meta) In(f io.ReaderAt) (*Pages, error) {

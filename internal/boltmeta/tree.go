@@ -22,6 +22,7 @@ type walk struct {
 	top    bool     // it is the root bucket, in which there are buckets only
 	seen   []uint64 // a bit for each page that was come by; nil where that is not asked
 	way    *Way     // nil where that is not asked
+	alone  bool // without the pages beside the way
 	known  *Known
 	unsure bool     // the keys of a branch on the way are not in their order
 	bufs   [][]byte // for each depth one
@@ -56,7 +57,10 @@ func (p *Pages) CheckRange(root uint64, from, to []byte) error {
 
 // Way is which keys have the same way from the root: those from the first one on that are below the
 // second one, both parts of the file. nil is for no such bound.
-type Way struct{ From, Below []byte }
+type Way struct {
+	From, Below []byte
+	Last        []byte // the last key of the leaf that they lead to; bbolt goes on to the next leaf for one that comes behind it
+}
 
 // Known are the pages that were looked at. One that bbolt writes anew is sound, so it stays known.
 // All goroutines may use it.
@@ -76,13 +80,13 @@ func (k *Known) add(id uint64) {
 	}
 }
 
-// CheckWay is CheckShape of the pages on the way to a key, and on the ways to those beside it,
-// without those that are known. Known may be nil.
-func (p *Pages) CheckWay(root uint64, key []byte, known *Known) (Way, error) {
-	w := walk{pages: p, way: &Way{}, known: known}
+// CheckWay is CheckShape of the pages on the way to a key and, where that is asked, of those on the
+// ways to the leaves beside it; without those that are known. Known may be nil.
+func (p *Pages) CheckWay(root uint64, key []byte, beside bool, known *Known) (Way, error) {
+	w := walk{pages: p, way: &Way{}, alone: !beside, known: known}
 	err := w.tree(root, span{from: key, to: key}, bounds{root: true}, 0)
 	if w.unsure {
-		return Way{From: key, Below: append(bytes.Clone(key), 0)}, err
+		w.way.From, w.way.Below = key, append(bytes.Clone(key), 0)
 	}
 	return *w.way, err
 }
@@ -127,6 +131,9 @@ func (w *walk) tree(id uint64, s span, b bounds, depth int) error {
 	}
 	if err == nil {
 		err = w.count(id, p)
+	}
+	if err == nil && w.way != nil && p.leaf && p.count > 0 && s.from != nil && w.inPage(&p, p.count-1) == nil {
+		w.way.Last, err = p.key(p.count - 1)
 	}
 	switch {
 	case err != nil || p.leaf && w.known.has(id):
@@ -190,10 +197,13 @@ func (w *walk) branch(p *page, id uint64, s span, b bounds, depth int) error {
 			return err
 		}
 	}
-	if !s.first && !s.last && from > 0 {
+	if w.alone || s.first || s.last {
+		return nil
+	}
+	if from > 0 {
 		err = w.child(p, from-1, span{last: true}, b, depth)
 	}
-	if err == nil && !s.first && !s.last && to < p.count-1 {
+	if err == nil && to < p.count-1 {
 		err = w.child(p, to+1, span{first: true}, b, depth)
 	}
 	return err
@@ -212,6 +222,9 @@ func (w *walk) child(p *page, i int, s span, b bounds, depth int) (err error) {
 	}
 	return w.tree(p.element(i).child, s, below, depth+1)
 }
+
+// inPage is check of one element.
+func (w *walk) inPage(p *page, i int) error { return p.check(p.element(i)) }
 
 // key returns a key, which is valid as long as the file is.
 func (p *page) key(i int) ([]byte, error) {
@@ -303,7 +316,8 @@ func (w *walk) elements(p *page, b bounds) error {
 		if b.outside(k) {
 			outside++
 		}
-		if outside > 0 || i == 0 && b.low != nil && !bytes.Equal(k, b.low) || before != nil && bytes.Compare(before, k) >= 0 {
+		if outside > 0 || i == 0 && b.low != nil && !bytes.Equal(k, b.low) ||
+			before != nil && bytes.Compare(before, k) >= 0 {
 			if w.strict {
 				return errOrder
 			}
@@ -392,7 +406,8 @@ func (p *Pages) freelist(id, root uint64) error {
 	seen := make([]uint64, p.Count/64+1)
 	for ; len(list) > 0; list = list[8:] {
 		free := order.Uint64(list)
-		if free < firstPage || free >= p.Count || free == root || free >= id && free <= id+overflow || seen[free/64]&(1<<(free%64)) != 0 {
+		own := free == root || free >= id && free <= id+overflow
+		if free < firstPage || free >= p.Count || own || seen[free/64]&(1<<(free%64)) != 0 {
 			return errList
 		}
 		seen[free/64] |= 1 << (free % 64)
