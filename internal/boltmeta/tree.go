@@ -22,7 +22,7 @@ type walk struct {
 	top    bool     // it is the root bucket, in which there are buckets only
 	seen   []uint64 // a bit for each page that was come by; nil where that is not asked
 	way    *Way     // nil where that is not asked
-	alone  bool // without the pages beside the way
+	alone  bool     // without the pages beside the way
 	known  *Known
 	unsure bool     // the keys of a branch on the way are not in their order
 	bufs   [][]byte // for each depth one
