@@ -28,6 +28,9 @@ func Compact(ctx context.Context, dir string, opts *Options) error {
 		_, err = os.Stat(f.file(manifestName))
 	}
 	if err != nil {
+		if entries, e := os.ReadDir(dir); e == nil && checkLeft(dir, entries) != nil {
+			return checkLeft(dir, entries)
+		}
 		return fmt.Errorf("badgerstore: there is nothing to compact: %w; check the path",
 			f.named(err))
 	}

@@ -9,7 +9,8 @@ import (
 
 const firstOpening = "BALLAST_TEST_FIRST_OPENING"
 
-// Killed at any call of its first opening, and of the closing of what was written, a store opens again without help, with all that was acknowledged.
+// Killed at any call of its first opening, and of the closing of what was written, a store opens
+// again without help, with all that was acknowledged.
 func TestKilledFirstOpening(t *testing.T) {
 	if dir := os.Getenv(firstOpening); dir != "" {
 		s := mustOpen(t, dir, partsOptions())

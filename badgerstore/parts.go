@@ -24,22 +24,28 @@ import (
 	"github.com/raft-ballast/ballast/internal/engine"
 )
 
-// A part of a store is never opened: badger makes what is missing anew, and removes what its manifest does not name, without a word.
+// A part of a store is never opened: badger makes what is missing anew, and removes what its
+// manifest does not name, without a word.
 //
-// What a crash leaves is told from it by the order in which badger makes its files. At first the manifest, with a rename, then the key registry,
-// a write-ahead log, the statistics, and a value log. A table is complete before the manifest names it, and the write-ahead log
-// that it is of, or the tables, are removed behind that. When badger is closed the write-ahead logs go first, and last the value log gets its length.
+// What a crash leaves is told from it by the order in which badger makes its files. At first the
+// manifest, with a rename, then the key registry, a write-ahead log, the statistics, and a value
+// log. A table is complete before the manifest names it, and the write-ahead log that it is of, or
+// the tables, are removed behind that. When badger is closed the write-ahead logs go first, and
+// last the value log gets its length.
 
 // adviseParts is what to do about a part of a store.
-const adviseParts = "restore the whole folder from a copy; or remove it and let the peer join the cluster again as a new server"
+const adviseParts = "restore the whole folder from a copy; " +
+	"or remove it and let the peer join the cluster again as a new server"
 
 // partError is of a folder that holds part of a store.
 func partError(path, format string, args ...any) error {
 	return &ballast.CorruptionError{Path: path, Offset: -1,
-		Err: fmt.Errorf("this is part of a badger directory: "+format+"; nothing was changed; "+adviseParts, args...)}
+		Err: fmt.Errorf("this is part of a badger directory: "+format+"; nothing was changed; "+
+			adviseParts, args...)}
 }
 
-// checkLeft refuses a folder without a manifest in which there is something that badger makes later.
+// checkLeft refuses a folder without a manifest in which there is something that badger makes
+// later.
 func checkLeft(dir string, entries []fs.DirEntry) error {
 	table, other := "", false
 	for _, e := range entries {
@@ -73,7 +79,8 @@ type parts struct {
 
 // checkParts refuses a directory in which something is missing. It changes nothing.
 func checkParts(dir string, entries []fs.DirEntry, manifest badger.Manifest) error {
-	p := parts{dir: dir, manifest: manifest, tables: map[uint64]bool{}, vlogs: map[uint32]int64{}, registry: -1}
+	p := parts{dir: dir, manifest: manifest, registry: -1,
+		tables: map[uint64]bool{}, vlogs: map[uint32]int64{}}
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
@@ -81,7 +88,9 @@ func checkParts(dir string, entries []fs.DirEntry, manifest badger.Manifest) err
 		}
 		p.add(info)
 	}
-	for _, check := range []func() error{p.checkTables, p.checkRegistry, p.checkUnrecorded, p.checkVlogs, p.checkPointers} {
+	for _, check := range []func() error{
+		p.checkTables, p.checkRegistry, p.checkUnrecorded, p.checkVlogs, p.checkPointers,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -126,13 +135,15 @@ func (p *parts) checkTables() error {
 	return nil
 }
 
-// checkRegistry refuses a directory with a key registry that is cut, and one without, in which something is encrypted: badger would make a new one.
+// checkRegistry refuses a directory with a key registry that is cut, and one without, in which
+// something is encrypted: badger would make a new one.
 func (p *parts) checkRegistry() error {
 	if p.registry >= registryBytes {
 		return nil
 	}
 	if p.registry >= 0 {
-		return partError(filepath.Join(p.dir, registryName), "the file has %d bytes, and at least %d when it is whole", p.registry, registryBytes)
+		return partError(filepath.Join(p.dir, registryName), "the file has %d bytes, and at least %d when it is whole",
+			p.registry, registryBytes)
 	}
 	for id, t := range p.manifest.Tables {
 		if t.KeyID != 0 {
@@ -166,8 +177,10 @@ func (p *parts) plain(name string) error {
 	return nil
 }
 
-// checkUnrecorded refuses tables that the manifest does not name, which badger would remove, unless a crash has left them: it came while one was made, or before those
-// that it replaces were removed. A directory that was closed has none, and before the manifest names any there is one, of a write-ahead log that is there.
+// checkUnrecorded refuses tables that the manifest does not name, which badger would remove, unless
+// a crash has left them: it came while one was made, or before those that it replaces were removed.
+// A directory that was closed has none, and before the manifest names any there is one, of a
+// write-ahead log that is there.
 func (p *parts) checkUnrecorded() error {
 	if len(p.unrecorded) == 0 {
 		return nil
@@ -214,13 +227,15 @@ func (p *parts) closed() (bool, error) {
 	return err == nil && end == size, err
 }
 
-// inMem reports whether the first and the last key of a table, if it is whole, are in a write-ahead log.
+// inMem reports whether the first and the last key of a table, if it is whole, are in a write-ahead
+// log.
 func (p *parts) inMem(id uint64) (held bool, err error) {
 	if len(p.mems) == 0 {
 		return false, nil
 	}
 	var ends [][]byte
-	for _, compression := range []options.CompressionType{options.Snappy, options.ZSTD, options.None} { // the manifest would say it
+	// The manifest would say how it is compressed.
+	for _, compression := range []options.CompressionType{options.Snappy, options.ZSTD, options.None} {
 		err = readTable(table.NewFilename(id, p.dir), compression, func(t *table.Table) error {
 			ends = [][]byte{bytes.Clone(t.Smallest()), bytes.Clone(t.Biggest())}
 			return nil
@@ -242,7 +257,8 @@ func (p *parts) inMem(id uint64) (held bool, err error) {
 	return len(ends) == 0, nil
 }
 
-// checkVlogs refuses a directory without a value log, which badger makes before it takes the first write, and one that has nothing but values.
+// checkVlogs refuses a directory without a value log, which badger makes before it takes the first
+// write, and one that has nothing but values.
 func (p *parts) checkVlogs() error {
 	values := false
 	for id, size := range p.vlogs {
@@ -272,15 +288,19 @@ func (p *parts) checkVlogs() error {
 		if err != nil {
 			return fmt.Errorf("badgerstore: %w", err)
 		}
-		if held, err := heldBytes(path, info.Size()); err != nil || held > vlogHeader {
-			return errors.Join(err, partError(p.dir, "its write-ahead log %s has something in it, and there is no value log", name))
+		held, err := heldBytes(path, info.Size())
+		if err != nil {
+			return err
+		}
+		if held > vlogHeader {
+			return partError(p.dir, "its write-ahead log %s has something in it, and there is no value log", name)
 		}
 	}
 	return nil
 }
 
-// checkPointers refuses a directory in which a value log is missing, or empty, that holds what a key refers to. Others are missing because their garbage was
-// collected.
+// checkPointers refuses a directory in which a value log is missing, or empty, that holds what a
+// key refers to. Others are missing because their garbage was collected.
 func (p *parts) checkPointers() error {
 	if err := p.checkMems(); err != nil {
 		return err
@@ -302,6 +322,10 @@ func (p *parts) checkPointers() error {
 const (
 	pointerBit = 1 << 1 // wire format: the value is the number of a value log, a length, an offset
 )
+
+func (p *parts) noValue(key string, file uint32) error {
+	return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", key, vlogName(file))
+}
 
 // checkMems is checkPointers of what is in write-ahead logs.
 func (p *parts) checkMems() error {
@@ -326,13 +350,14 @@ func (p *parts) checkMems() error {
 	}
 	for key, file := range files {
 		if _, ok := p.vlogs[file]; !ok {
-			return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", key, vlogName(file))
+			return p.noValue(key, file)
 		}
 	}
 	return nil
 }
 
-// pointers returns an error for a key in a table whose value is in a file that is missing. A table's size on the disk counts its values in value logs.
+// pointers returns an error for a key in a table whose value is in a file that is missing. A
+// table's size on the disk counts its values in value logs.
 func (p *parts) pointers(t *table.Table) error {
 	if held := int64(t.OnDiskSize()); held <= t.Size() && held+1024 > t.Size() {
 		return nil
@@ -353,7 +378,7 @@ func (p *parts) pointers(t *table.Table) error {
 			return nil // checkTable says it
 		}
 		if newest {
-			return partError(p.dir, "the value of %.40q is in %s, which is missing or empty", y.ParseKey(it.Key()), vlogName(file))
+			return p.noValue(string(y.ParseKey(it.Key())), file)
 		}
 	}
 	return nil
@@ -386,7 +411,7 @@ func (p *parts) newest(key []byte) (newest bool, err error) {
 }
 
 // readTable opens a table without looking at its checksums.
-func readTable(path string, compression options.CompressionType, read func(t *table.Table) error) (err error) {
+func readTable(path string, compression options.CompressionType, read func(*table.Table) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("badger panicked: %v", r)
@@ -400,7 +425,8 @@ func readTable(path string, compression options.CompressionType, read func(t *ta
 	if err != nil {
 		return err
 	}
-	t, err := table.OpenTable(file, table.Options{ReadOnly: true, Compression: compression, BlockSize: 4096})
+	opts := table.Options{ReadOnly: true, Compression: compression, BlockSize: 4096}
+	t, err := table.OpenTable(file, opts)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,8 @@ func partsOptions() *Options {
 
 const partsLast = 2200
 
-// makeParts makes a store with several tables and value logs, in a folder that was closed, or whose process was killed.
+// makeParts makes a store with several tables and value logs, in a folder that was closed, or whose
+// process was killed.
 func makeParts(t *testing.T, killed bool) string {
 	dir := t.TempDir()
 	s := mustOpen(t, dir, partsOptions())
@@ -72,7 +73,8 @@ func held(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// wholeOrUntouched opens a damaged folder: it has to hold everything, or to be refused as damaged and left as it is.
+// wholeOrUntouched opens a damaged folder: it has to hold everything, or to be refused as damaged
+// and left as it is.
 func wholeOrUntouched(t *testing.T, what, dir string) (refused bool) {
 	t.Helper()
 	before := held(t, dir)
@@ -107,7 +109,8 @@ func wholeOrUntouched(t *testing.T, what, dir string) (refused bool) {
 	return refused
 }
 
-// A part of a store is refused and left as it is: without one of its files, with one that is empty, with a manifest that was cut, with one kind of files alone.
+// A part of a store is refused and left as it is: without one of its files, with one that is empty,
+// with a manifest that was cut, with one kind of files alone.
 func TestPartOfAStore(t *testing.T) {
 	t.Parallel()
 	for _, killed := range []bool{false, true} {

@@ -97,7 +97,8 @@ func recordLength(head []byte) int64 {
 	return int64(at) + int64(key) + int64(value) + crc32.Size
 }
 
-// recordFields returns how long a record's head, key and value are; a head of 0 when it cannot be one.
+// recordFields returns how long a record's head, key and value are; a head of 0 when it cannot be
+// one.
 func recordFields(head []byte) (at int, key, value uint64) {
 	at = 2
 	fields := [3]uint64{} // the lengths of key and value, the expiry
@@ -117,7 +118,8 @@ func recordFields(head []byte) (at int, key, value uint64) {
 	return at, fields[0], fields[1]
 }
 
-// eachRecord calls f with each record of a write-ahead log, which is made as a value log. The key is one with a version.
+// eachRecord calls f with each record of a write-ahead log, which is made as a value log. The key
+// is one with a version.
 func eachRecord(content []byte, f func(meta byte, key, value []byte)) {
 	for rest := content[min(vlogHeader, len(content)):]; ; {
 		at, key, value := recordFields(rest)

@@ -39,7 +39,8 @@ func small(readOnly bool) *boltstore.Options {
 	}}
 }
 
-// sameNumber is of a page that was copied with the number of the other one: an older state of that looks right.
+// sameNumber is of a page that was copied with the number of the other one: an older state of that
+// looks right.
 const sameNumber = " and the number of what was there"
 
 // longEntry is the one that takes several pages.
@@ -52,7 +53,8 @@ func smallEntry(index uint64) []byte {
 	return fmt.Appendf(nil, "entry %d %s", index, strings.Repeat("x", 100))
 }
 
-// smallFile returns a file of n entries as a process that was killed leaves it, or as one that has closed it.
+// smallFile returns a file of n entries as a process that was killed leaves it, or as one that has
+// closed it.
 func smallFile(t *testing.T, n uint64, killed bool) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "raft.db")
@@ -85,7 +87,8 @@ func smallFile(t *testing.T, n uint64, killed bool) []byte {
 	return content
 }
 
-// damages calls f with each damage of page i. exact says that it cannot be one of an entry's data, which bbolt has no checksum of.
+// damages calls f with each damage of page i. exact says that it cannot be one of an entry's data,
+// which bbolt has no checksum of.
 func damages(whole []byte, i int, every bool, f func(name string, content []byte, exact bool)) {
 	at := i * smallPage
 	change := func(name string, to func(page []byte)) {
@@ -249,8 +252,8 @@ func oneCase(t *testing.T, what, path string, content []byte, n uint64, exact, c
 	}
 }
 
-// inChild runs the test that calls it in a process of its own, since a fault may end that, and reports whether this is that process. The last line that
-// it begins with "case:" says where.
+// inChild runs the test that calls it in a process of its own, since a fault may end that, and
+// reports whether this is that process. The last line that it begins with "case:" says where.
 func inChild(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(pagesChild) != "" {
@@ -278,7 +281,8 @@ func inChild(t *testing.T) bool {
 	return false
 }
 
-// Whatever page is damaged, in a file that was closed or whose process was killed: each call works rightly or returns a CorruptionError.
+// Whatever page is damaged, in a file that was closed or whose process was killed: each call works
+// rightly or returns a CorruptionError.
 func TestAnyDamagedPage(t *testing.T) {
 	t.Parallel()
 	if inChild(t) {
@@ -286,7 +290,8 @@ func TestAnyDamagedPage(t *testing.T) {
 	}
 }
 
-// bbolt reads all pages to take back a commit that has failed. In a file that was closed nobody has looked at them before.
+// bbolt reads all pages to take back a commit that has failed. In a file that was closed nobody has
+// looked at them before.
 func TestFailedCommitAndADamagedPage(t *testing.T) {
 	t.Parallel()
 	if !inChild(t) {

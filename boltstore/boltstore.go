@@ -14,10 +14,12 @@
 // syncs, and the file does not shrink (what DeleteRange frees is used again; Compact, while nobody has the
 // file open, gives it back).
 //
-// bbolt has no checksum over data. Damage that makes an entry undecodable, or a page other than bbolt writes it, is a
-// [*ballast.CorruptionError], and never ends the process: pages are looked at before bbolt reads them. All of them are when bbolt itself is about to read all,
-// which it does when it opens a file for writing that was not closed. A flipped bit inside of an entry's Data is returned as it is, and an old
-// page that stands for a newer one is not noticed. Take badgerstore or wal where that matters.
+// bbolt has no checksum over data. Damage that makes an entry undecodable, or a page other than
+// bbolt writes it, is a [*ballast.CorruptionError], and never ends the process: pages are looked at
+// before bbolt reads them. All of them are when bbolt itself is about to read all, which it does
+// when it opens a file for writing that was not closed. A flipped bit inside of an entry's Data is
+// returned as it is, and an old page that stands for a newer one is not noticed. Take badgerstore
+// or wal where that matters.
 //
 // The file begins with two pages that transactions write in turns. Where the newer one is damaged bbolt goes on with the other one, without
 // the last transaction: an entry, a term or a vote. Open does so too, as raft-boltdb, and tells it with [Store.Damaged] and in
@@ -55,6 +57,7 @@
 //	create.go      how it makes a new file
 //	pages.go       what it looks at before bbolt reads a page
 //	store.go       the calls
+//	seek.go        which entry is next, also where keys are damaged
 //	views.go       read transactions
 //	tx.go          write transactions, failures and panics
 //	compact.go     writing the file anew
@@ -175,9 +178,10 @@ type Store struct {
 	committing   bool            // bbolt is in a commit; guarded by writing
 }
 
-// Open opens the store in the file at path, or creates it there; the folder has to exist. A new file is made under the name with the suffix
-// .creating, and has its own when it is complete, so a crash leaves none or a whole one. An empty file is refused: it is what is left of a
-// store that was cut.
+// Open opens the store in the file at path, or creates it there; the folder has to exist. A new
+// file is made under the name with the suffix .creating, and has its own when it is complete, so a
+// crash leaves none or a whole one. An empty file is refused: it is what is left of a store that
+// was cut.
 //
 // Errors: [*ballast.LockedError] when another store or bbolt has the file open; one that matches
 // [ballast.ErrForeign] when there is something else at path; [ballast.ErrUnfinished] for what a migration or a repair has not finished; [ballast.ErrUnknownVersion] for a later version of

@@ -14,9 +14,10 @@ const createSuffix = ".creating"
 
 var errOtherFile = errors.New("another one creates it at this moment; try again")
 
-// create makes the file. It gets its name when it has everything that a new store has: without that a crash would leave an empty file, or one
-// without buckets, which cannot be told from a store that was cut, and opening that as new would forget a vote. What a crash
-// has left under the other name is removed.
+// create makes the file. It gets its name when it has everything that a new store has: without that
+// a crash would leave an empty file, or one without buckets, which cannot be told from a store that
+// was cut, and opening that as new would forget a vote. What a crash has left under the other name
+// is removed.
 func (s *Store) create() error {
 	tmp := engine.Place(s.path) + createSuffix
 	for tries := 1; ; tries++ {
@@ -58,7 +59,8 @@ func (s *Store) createAt(tmp string) error {
 	return err
 }
 
-// sameFile returns an error unless a file has the name still. Who has the lock of the one that has it may remove it.
+// sameFile returns an error unless a file has the name still. Who has the lock of the one that has
+// it may remove it.
 func sameFile(f *os.File, name string) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -70,8 +72,8 @@ func sameFile(f *os.File, name string) error {
 	return nil
 }
 
-// giveName gives a complete file the name of the store, unless something has that by now. It goes on as the one with both names if a crash
-// comes between: see dropCreated.
+// giveName gives a complete file the name of the store, unless something has that by now. It goes
+// on as the one with both names if a crash comes between: see dropCreated.
 func (s *Store) giveName(tmp string) error {
 	path := engine.Place(s.path)
 	err := os.Link(tmp, path)
@@ -84,7 +86,8 @@ func (s *Store) giveName(tmp string) error {
 	return err
 }
 
-// dropLeft removes what a crash has left at tmp, which nobody has locked. It is never emptied: it may be a store's file under a second name.
+// dropLeft removes what a crash has left at tmp, which nobody has locked. It is never emptied: it
+// may be a store's file under a second name.
 func (s *Store) dropLeft(tmp string) error {
 	f, err := os.OpenFile(tmp, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +106,8 @@ func (s *Store) dropLeft(tmp string) error {
 	return os.Remove(tmp)
 }
 
-// dropCreated takes the second name away that the file has when a crash came just after it had got its own.
+// dropCreated takes the second name away that the file has when a crash came just after it had got
+// its own.
 func (s *Store) dropCreated() {
 	tmp := engine.Place(s.path) + createSuffix
 	if named, err := os.Lstat(tmp); err == nil && os.SameFile(named, s.opened) {

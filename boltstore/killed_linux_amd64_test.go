@@ -14,7 +14,8 @@ import (
 
 const firstOpening = "BALLAST_TEST_FIRST_OPENING"
 
-// Killed at any call of its first opening, a store opens again without help, and leaves no other file.
+// Killed at any call of its first opening, a store opens again without help, and leaves no other
+// file.
 func TestKilledFirstOpening(t *testing.T) {
 	if path := os.Getenv(firstOpening); path != "" {
 		s, err := boltstore.Open(path, nil)

@@ -14,7 +14,8 @@ import (
 // boltFirstPages is how many pages a file has when it is created: the two that say what the last transaction is, the freelist and an empty leaf.
 const boltFirstPages = 4
 
-// boltFirstTx is the newest transaction of a file that was just created, which has two of them and nothing in them.
+// boltFirstTx is the newest transaction of a file that was just created, which has two of them and
+// nothing in them.
 const boltFirstTx = 1
 
 var errMeta = errors.New("this page says which transaction is the last, and is not valid; bbolt goes on with the other one, and what was acknowledged last may be missing")

@@ -49,6 +49,9 @@ func (s *Store) checkPath() error {
 	case info.Size() == 0 && s.opts.ReadOnly:
 		return fmt.Errorf("%w: %s is an empty file: it was cut, or nothing was ever stored; check the path", ballast.ErrForeign, s.path)
 	case info.Size() == 0:
+		if err := engine.CheckPlaced(s.path); err != nil {
+			return err
+		}
 		return &ballast.CorruptionError{Path: s.path, Offset: 0, Err: errors.New("the file is empty: a new store has its name only when it is complete, so it was cut, or made by something else; " +
 			"if nothing was ever stored, remove it; otherwise " + adviseRestore)}
 	}
@@ -84,7 +87,8 @@ func (s *Store) openNamed() error {
 	}
 }
 
-// openBolt sets db and file. It calls check, which may be nil, with the file when that is locked, before it is read.
+// openBolt sets db and file. It calls check, which may be nil, with the file when that is locked,
+// before it is read.
 func (s *Store) openBolt(path string, check func(*os.File) error) error {
 	s.views.restart() // of a file that was opened before
 	o := bbolt.Options{
@@ -130,6 +134,9 @@ func (s *Store) openBolt(path string, check func(*os.File) error) error {
 		s.db, err = bbolt.Open(path, fileMode, &o)
 		return err
 	})
+	if errors.Is(err, ballast.ErrCorrupt) && !locksFirst && s.inUse(path) {
+		err = bolterrors.ErrTimeout
+	}
 	if err != nil && s.file != nil {
 		_ = s.closeFile() // a panic in bbolt leaves it open, and locked
 	}
@@ -232,8 +239,9 @@ func (s *Store) settle() error {
 	return nil
 }
 
-// inspect reports whether all buckets are there, and refuses a file that is short or somebody else's, and one that was a store: the
-// first transaction of every program makes both buckets, so one alone, or none behind a later transaction, is what is left.
+// inspect reports whether all buckets are there, and refuses a file that is short or somebody
+// else's, and one that was a store: the first transaction of every program makes both buckets, so
+// one alone, or none behind a later transaction, is what is left.
 func (s *Store) inspect(tx *bbolt.Tx) (complete bool, err error) {
 	if info, err := s.file.Stat(); err == nil && info.Size() < tx.Size() {
 		return false, &ballast.CorruptionError{Path: s.path, Offset: info.Size(),

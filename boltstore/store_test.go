@@ -20,7 +20,8 @@ import (
 	"github.com/raft-ballast/ballast/boltstore"
 )
 
-// A store that was cut to nothing is never opened as a new one: the peer would have forgotten its vote.
+// A store that was cut to nothing is never opened as a new one: the peer would have forgotten its
+// vote.
 func TestEmptyFileIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
 	must(t, os.WriteFile(path, nil, 0o600))

@@ -39,9 +39,9 @@ func (s *Store) guard(f func() error) (err error) {
 				err = damage
 				return
 			}
-			cause := fmt.Errorf("bbolt panicked: %v; %s", p, adviseRestore)
+			cause := fmt.Errorf("bbolt panicked: %v", p)
 			if _, fault := p.(interface{ Addr() uintptr }); fault {
-				cause = errors.New("it refers to a page that is not in the file; was the file cut? " + adviseRestore)
+				cause = errors.New("it refers to a page that is not in the file; was the file cut?")
 			}
 			err = &ballast.CorruptionError{Path: s.path, Offset: -1, Err: cause}
 		}

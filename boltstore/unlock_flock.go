@@ -8,7 +8,11 @@ import (
 	"syscall"
 )
 
-// lock takes bbolt's flock, which bbolt has then too, on the same handle. held is false when somebody else has it.
+// locksFirst says that the file is locked when it is looked at.
+const locksFirst = true
+
+// lock takes bbolt's flock, which bbolt has then too, on the same handle. held is false when
+// somebody else has it.
 func lock(f *os.File, exclusive bool) (held bool, err error) {
 	how := syscall.LOCK_NB | syscall.LOCK_SH
 	if exclusive {

@@ -112,8 +112,8 @@ func (w *view) open() {
 	}
 }
 
-// get returns the value of a key, which is bbolt's and valid as long as the view is, and whether there is that key. One that is found without
-// a value is a bucket.
+// get returns the value of a key, which is bbolt's and valid as long as the view is, and whether
+// there is that key. One that is found without a value is a bucket.
 func get(c *bbolt.Cursor, key []byte) (value []byte, found bool) {
 	if c == nil {
 		return nil, false // a read-only store of a new file

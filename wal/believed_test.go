@@ -196,7 +196,10 @@ func TestDamagedCheckpointIsReadPast(t *testing.T) {
 // TestForeignFolder: a folder of another store is refused and left as it is. An empty log beside a file of raft-boltdb would
 // make a peer forget its vote.
 func TestForeignFolder(t *testing.T) {
-	for _, name := range []string{"wal-meta.db", "MANIFEST", "raft.db"} {
+	for _, name := range []string{
+		"wal-meta.db", "MANIFEST", "raft.db",
+		"000001.vlog", "000001.sst", "00001.mem", "KEYREGISTRY", "DISCARD", // parts of a badger directory
+	} {
 		mem := vfs.NewMem()
 		must(t, mem.MkdirAll(dataDir))
 		mem.WriteFile(dataDir+"/"+name, []byte("something"))

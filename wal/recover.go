@@ -104,6 +104,9 @@ func foreign(dir string, names []string) error {
 	}
 	ours := slices.ContainsFunc(names, isSegment)
 	for _, name := range names {
+		if !ours && engine.BadgerFile(name) && !slices.Contains(names, "MANIFEST") {
+			return fmt.Errorf("wal: %w: %s holds %s, and is part of a badger directory; restore that from a copy, or choose a directory of its own", ballast.ErrForeign, dir, name)
+		}
 		if name == "wal-meta.db" || name == "MANIFEST" || !ours && strings.HasSuffix(name, ".db") {
 			return fmt.Errorf("wal: %w: %s holds %s, of another store; choose a directory of its own, and move what is in there with package migrate or `ballast migrate`", ballast.ErrForeign, dir, name)
 		}

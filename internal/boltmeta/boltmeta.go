@@ -1,8 +1,8 @@
-// Package boltmeta reads bbolt files: the two pages that a file begins with, and the others before bbolt reads them, which on damaged ones
-// ends the process.
+// Package boltmeta reads bbolt files: the two pages that a file begins with, and the others before
+// bbolt reads them, which on damaged ones ends the process.
 //
-// Transactions write to the first two pages in turns: each says what the file held as of one transaction, and the newer counts. bbolt passes over one that is
-// not valid in silence.
+// Transactions write to the first two pages in turns: each says what the file held as of one
+// transaction, and the newer counts. bbolt passes over one that is not valid in silence.
 package boltmeta
 
 import (
@@ -37,7 +37,8 @@ const (
 	MinPageBytes = 1 << 10
 	MaxPageBytes = 16 << 20
 
-	// NoFreelist is where the list of free pages is that is not in the file. bbolt finds it by reading all pages.
+	// NoFreelist is where the list of free pages is that is not in the file. bbolt finds it by
+	// reading all pages.
 	NoFreelist = 1<<64 - 1
 )
 
@@ -79,7 +80,8 @@ func Parse(b []byte) (m Meta, err error) {
 	}, nil
 }
 
-// Newest returns the page that counts: the newer of the two, or the one that is valid. Without one the error is what is wrong with the first.
+// Newest returns the page that counts: the newer of the two, or the one that is valid. Without one
+// the error is what is wrong with the first.
 func Newest(f io.ReaderAt) (Meta, error) {
 	first, err := parseAt(f, 0)
 	size := first.PageBytes
@@ -99,7 +101,8 @@ func Newest(f io.ReaderAt) (Meta, error) {
 }
 
 // errMeta is what is wrong with a page that is valid.
-var errMeta = errors.New("it is valid, and says what cannot be: a size of pages that bbolt has not, or a page that is not there")
+var errMeta = errors.New("it is valid, and says what cannot be: " +
+	"a size of pages that bbolt has not, or a page that is not there")
 
 // In returns the pages of that transaction in its file, or a PageError.
 func (m Meta) In(f io.ReaderAt) (*Pages, error) {

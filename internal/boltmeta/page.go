@@ -8,7 +8,8 @@ import (
 	"io"
 )
 
-// A page is followed by those that it overflows into; its integers are in the order of the machine that wrote it.
+// A page is followed by those that it overflows into; its integers are in the order of the machine
+// that wrote it.
 //
 //	page
 //	 0  u64  its number
@@ -23,8 +24,8 @@ import (
 //	 8  u32  key's length           8  u64  page
 //	12  u32  value's length
 //
-// Offsets count from the element; a value follows its key. A bucket's value is the page of its root,
-// u64, and a sequence, u64. Where the page is 0, a leaf follows in the value itself.
+// Offsets count from the element; a value follows its key. A bucket's value is the page of its
+// root, u64, and a sequence, u64. Where the page is 0, a leaf follows in the value itself.
 const (
 	branchPage   = 0x01 // wire format
 	leafPage     = 0x02 // wire format
@@ -63,8 +64,8 @@ type PageError struct {
 func (e *PageError) Error() string { return fmt.Sprintf("page %d: %v", e.Page, e.Err) }
 func (e *PageError) Unwrap() error { return e.Err }
 
-// Pages reads the pages of a file, as of one transaction. Either Data or File is set. It may be used by
-// one goroutine at a time, Data by all.
+// Pages reads the pages of a file, as of one transaction. Either Data or File is set. It may be
+// used by one goroutine at a time, Data by all.
 type Pages struct {
 	PageBytes uint64
 	Count     uint64      // how many pages there are
@@ -169,7 +170,8 @@ func (p *page) element(i int) element {
 	}
 }
 
-// check returns an error for an element that goes beyond its page, or that bbolt cannot have written.
+// check returns an error for an element that goes beyond its page, or that bbolt cannot have
+// written.
 func (p *page) check(e element) error {
 	switch {
 	case e.pos < p.elementsEnd() || e.key == 0 || e.key > maxKeyBytes || e.pos+e.key+e.value > p.size:
@@ -190,8 +192,9 @@ func (p *page) bytes(buf []byte, offset, n uint64) ([]byte, error) {
 	return p.pages.at(buf, p.begin+offset, n)
 }
 
-// packed returns an error unless the page is as long as what is in it, which ends at an offset. Old versions of bolt took
-// one more where that is a number of whole pages. Where nothing is in it, nothing was: bbolt fills pages up with zeros.
+// packed returns an error unless the page is as long as what is in it, which ends at an offset. Old
+// versions of bolt took one more where that is a number of whole pages. Where nothing is in it,
+// nothing was: bbolt fills pages up with zeros.
 func (p *page) packed(end uint64) error {
 	if size := p.pages.PageBytes; p.size/size < (end+size-1)/size || p.size/size > end/size+1 {
 		return errOverflow

@@ -8,11 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// maxDepth is how many pages, or buckets, may be below each other. A tree has two children at least at each branch.
+// maxDepth is how many pages, or buckets, may be below each other. A tree has two children at least
+// at each branch.
 const maxDepth = 64
 
-// A walk goes through the pages of a tree before bbolt does, which on damaged ones panics, also in goroutines of
-// its own, follows circles until the stack ends, and takes memory for each page that one says it overflows into.
+// A walk goes through the pages of a tree before bbolt does, which on damaged ones panics, also in
+// goroutines of its own, follows circles until the stack ends, and takes memory for each page that
+// one says it overflows into.
 type walk struct {
 	pages  *Pages
 	strict bool     // also what bbolt relies on when it writes: the order of keys, and the extent of pages
@@ -20,14 +22,15 @@ type walk struct {
 	top    bool     // it is the root bucket, in which there are buckets only
 	seen   []uint64 // a bit for each page that was come by; nil where that is not asked
 	way    *Way     // nil where that is not asked
+	alone  bool     // without the pages beside the way
 	known  *Known
 	unsure bool     // the keys of a branch on the way are not in their order
 	bufs   [][]byte // for each depth one
 	keys   [2][]byte
 }
 
-// Check reads all pages of the bucket with that root page, and of the buckets in it, and finds what bbolt stumbles over
-// when it reads all of them, or writes.
+// Check reads all pages of the bucket with that root page, and of the buckets in it, and finds what
+// bbolt stumbles over when it reads all of them, or writes.
 func (p *Pages) Check(root uint64) error {
 	w := walk{pages: p, strict: true, nested: true, seen: make([]uint64, p.Count/64+1)}
 	return w.tree(root, all, bounds{root: true}, 0)
@@ -39,7 +42,8 @@ func (p *Pages) CheckTop(root uint64) error {
 	return w.tree(root, all, bounds{root: true}, 0)
 }
 
-// CheckShape is Check without the order of keys, and without the buckets in the bucket: bbolt can read all of it.
+// CheckShape is Check without the order of keys, and without the buckets in the bucket: bbolt can
+// read all of it.
 func (p *Pages) CheckShape(root uint64) error {
 	w := walk{pages: p, seen: make([]uint64, p.Count/64+1)}
 	return w.tree(root, all, bounds{root: true}, 0)
@@ -51,14 +55,19 @@ func (p *Pages) CheckRange(root uint64, from, to []byte) error {
 	return w.tree(root, span{from: from, to: to}, bounds{root: true}, 0)
 }
 
-// Way is which keys have the same way from the root: those from the first one on that are below the second one, both parts
-// of the file. nil is for no such bound.
-type Way struct{ From, Below []byte }
+// Way is which keys have the same way from the root: those from the first one on that are below the
+// second one, both parts of the file. nil is for no such bound.
+type Way struct {
+	From, Below []byte
+	Last        []byte // the last key of the leaf that they lead to; bbolt goes on to the next leaf for one that comes behind it
+}
 
-// Known are the pages that were looked at. One that bbolt writes anew is sound, so it stays known. All goroutines may use it.
+// Known are the pages that were looked at. One that bbolt writes anew is sound, so it stays known.
+// All goroutines may use it.
 type Known struct{ bits []atomic.Uint64 }
 
-// NewKnown returns one of a file with that many pages. Those that it gets later are bbolt's, and known.
+// NewKnown returns one of a file with that many pages. Those that it gets later are bbolt's, and
+// known.
 func NewKnown(pages uint64) *Known { return &Known{make([]atomic.Uint64, pages/64+1)} }
 
 func (k *Known) has(id uint64) bool {
@@ -71,17 +80,19 @@ func (k *Known) add(id uint64) {
 	}
 }
 
-// CheckWay is CheckShape of the pages on the way to a key, and on the ways to those beside it, without those that are known. Known may be nil.
-func (p *Pages) CheckWay(root uint64, key []byte, known *Known) (Way, error) {
-	w := walk{pages: p, way: &Way{}, known: known}
+// CheckWay is CheckShape of the pages on the way to a key and, where that is asked, of those on the
+// ways to the leaves beside it; without those that are known. Known may be nil.
+func (p *Pages) CheckWay(root uint64, key []byte, beside bool, known *Known) (Way, error) {
+	w := walk{pages: p, way: &Way{}, alone: !beside, known: known}
 	err := w.tree(root, span{from: key, to: key}, bounds{root: true}, 0)
 	if w.unsure {
-		return Way{From: key, Below: append(bytes.Clone(key), 0)}, err
+		w.way.From, w.way.Below = key, append(bytes.Clone(key), 0)
 	}
 	return *w.way, err
 }
 
-// span is which children of a branch are gone to: those which have the keys between two, and one on each side.
+// span is which children of a branch are gone to: those which have the keys between two, and one on
+// each side.
 type span struct {
 	from, to    []byte // nil for none
 	first, last bool   // only the way to the first, or to the last key
@@ -120,6 +131,9 @@ func (w *walk) tree(id uint64, s span, b bounds, depth int) error {
 	}
 	if err == nil {
 		err = w.count(id, p)
+	}
+	if err == nil && w.way != nil && p.leaf && p.count > 0 && s.from != nil && w.inPage(&p, p.count-1) == nil {
+		w.way.Last, err = p.key(p.count - 1)
 	}
 	switch {
 	case err != nil || p.leaf && w.known.has(id):
@@ -183,10 +197,13 @@ func (w *walk) branch(p *page, id uint64, s span, b bounds, depth int) error {
 			return err
 		}
 	}
-	if !s.first && !s.last && from > 0 {
+	if w.alone || s.first || s.last {
+		return nil
+	}
+	if from > 0 {
 		err = w.child(p, from-1, span{last: true}, b, depth)
 	}
-	if err == nil && !s.first && !s.last && to < p.count-1 {
+	if err == nil && to < p.count-1 {
 		err = w.child(p, to+1, span{first: true}, b, depth)
 	}
 	return err
@@ -206,6 +223,9 @@ func (w *walk) child(p *page, i int, s span, b bounds, depth int) (err error) {
 	return w.tree(p.element(i).child, s, below, depth+1)
 }
 
+// inPage is check of one element.
+func (w *walk) inPage(p *page, i int) error { return p.check(p.element(i)) }
+
 // key returns a key, which is valid as long as the file is.
 func (p *page) key(i int) ([]byte, error) {
 	e := p.element(i)
@@ -216,7 +236,8 @@ func (p *page) key(i int) ([]byte, error) {
 	return k, err
 }
 
-// children returns which children are gone to. It finds them as bbolt does, also where keys are not in their order.
+// children returns which children are gone to. It finds them as bbolt does, also where keys are not
+// in their order.
 func (s span) children(p *page) (from, to int, err error) {
 	from, to = 0, p.count-1
 	find := func(key []byte) int {
@@ -267,8 +288,9 @@ func (w *walk) leaf(p *page, b bounds, depth int) error {
 	return nil
 }
 
-// elements checks what bbolt relies on: keys and values lie one behind the other, the page is as long as they need, and, when something is
-// written, the keys ascend, from the one that the parent has for the page.
+// elements checks what bbolt relies on: keys and values lie one behind the other, the page is as
+// long as they need, and, when something is written, the keys ascend, from the one that the parent
+// has for the page.
 func (w *walk) elements(p *page, b bounds) error {
 	end, outside := p.elementsEnd(), 0
 	var before []byte
@@ -294,7 +316,8 @@ func (w *walk) elements(p *page, b bounds) error {
 		if b.outside(k) {
 			outside++
 		}
-		if outside > 0 || i == 0 && b.low != nil && !bytes.Equal(k, b.low) || before != nil && bytes.Compare(before, k) >= 0 {
+		if outside > 0 || i == 0 && b.low != nil && !bytes.Equal(k, b.low) ||
+			before != nil && bytes.Compare(before, k) >= 0 {
 			if w.strict {
 				return errOrder
 			}
@@ -345,7 +368,8 @@ func (w *walk) bucket(p *page, e element, depth int) error {
 	return w.elements(&in, bounds{})
 }
 
-// CheckFreelist reads the list of free pages, which bbolt hands out again, and frees with the next transaction.
+// CheckFreelist reads the list of free pages, which bbolt hands out again, and frees with the next
+// transaction.
 func (p *Pages) CheckFreelist(id, root uint64) error {
 	return damaged(id, p.freelist(id, root))
 }
@@ -382,7 +406,8 @@ func (p *Pages) freelist(id, root uint64) error {
 	seen := make([]uint64, p.Count/64+1)
 	for ; len(list) > 0; list = list[8:] {
 		free := order.Uint64(list)
-		if free < firstPage || free >= p.Count || free == root || free >= id && free <= id+overflow || seen[free/64]&(1<<(free%64)) != 0 {
+		own := free == root || free >= id && free <= id+overflow
+		if free < firstPage || free >= p.Count || own || seen[free/64]&(1<<(free%64)) != 0 {
 			return errList
 		}
 		seen[free/64] |= 1 << (free % 64)

@@ -49,7 +49,8 @@ func checkFile(path string) error {
 	return err
 }
 
-// What bbolt writes is sound, whatever is put and deleted in whatever order: it is relied on that a parent's key is the first of its child.
+// What bbolt writes is sound, whatever is put and deleted in whatever order: it is relied on that a
+// parent's key is the first of its child.
 func TestSoundTrees(t *testing.T) {
 	t.Parallel()
 	for i, size := range []int{1 << 10, 4 << 10, 64 << 10} {

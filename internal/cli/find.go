@@ -155,6 +155,8 @@ func kindOfDir(path string) (string, error) {
 		return "wal", nil
 	case has(named("MANIFEST")) && (has(named("KEYREGISTRY")) || has(func(n string) bool { return strings.HasSuffix(n, ".vlog") })):
 		return "badger", nil
+	case has(func(n string) bool { return common.BadgerFile(n) && !strings.HasSuffix(n, ".sst") }):
+		return "badger", nil // part of one, of which badgerstore says what is missing
 	}
 	return "", nil
 }

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// changes are the calls that change files; openat may make one. What is written through a memory map shows at the next of them.
+// changes are the calls that change files; openat may make one. What is written through a memory
+// map shows at the next of them.
 var changes = map[uint64]bool{
 	syscall.SYS_OPENAT: true, syscall.SYS_WRITE: true, syscall.SYS_PWRITE64: true, syscall.SYS_WRITEV: true,
 	syscall.SYS_FSYNC: true, syscall.SYS_FDATASYNC: true, syscall.SYS_FTRUNCATE: true, syscall.SYS_FALLOCATE: true, syscall.SYS_MSYNC: true,
@@ -20,7 +21,8 @@ var changes = map[uint64]bool{
 	syscall.SYS_EXIT_GROUP: true,
 }
 
-// Snapshots runs a program, stops it at each call that changes a file, before it does, and copies dir then. It returns the folders with the copies that differ, in order.
+// Snapshots runs a program, stops it at each call that changes a file, before it does, and copies
+// dir then. It returns the folders with the copies that differ, in order.
 func Snapshots(t *testing.T, dir string, argv, env []string) []string {
 	t.Helper()
 	runtime.LockOSThread() // ptrace knows the thread

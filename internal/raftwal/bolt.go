@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/boltmeta"
 )
 
 // What raft-wal calls its database, and what is in it. Wire format.
@@ -19,6 +20,9 @@ const (
 	metaKey      = "m"
 	stableBucket = "stable"
 )
+
+// maxUnread is how much of a file is read that may be none of bbolt's.
+const maxUnread = 1 << 30
 
 // metaDB is wal-meta.db. Its lock is held until it is closed. bbolt is not needed for that, so nobody who moves away from raft-wal
 // has it in his build.
@@ -118,8 +122,16 @@ func (m *metaDB) read() error {
 	if err != nil {
 		return fmt.Errorf("raftwal: %w", err)
 	}
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(io.NewSectionReader(m.file, 0, info.Size()), data); err != nil {
+	size := info.Size()
+	if newest, err := boltmeta.Newest(m.file); err == nil { // what follows its pages is no part of it
+		if pages, err := newest.In(m.file); err == nil {
+			size = min(size, int64(pages.Count*pages.PageBytes))
+		}
+	} else if size > maxUnread {
+		return m.corrupt(fmt.Errorf("it has %d bytes, and no valid meta page", size))
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(m.file, 0, size), data); err != nil {
 		return fmt.Errorf("raftwal: reading %s: %w", m.path, err)
 	}
 	switch m.state, m.stable, err = readBolt(data); {

@@ -114,6 +114,20 @@ func TestNotRaftWAL(t *testing.T) {
 	refused(t, dir, ballast.ErrForeign, "not a file")
 }
 
+// A database that was made longer takes no more memory than its pages; one that is none of bbolt's
+// is not read as a whole.
+func TestLongMeta(t *testing.T) {
+	dir := copyFixture(t)
+	path := filepath.Join(dir, metaName)
+	must(t, os.Truncate(path, 1<<40))
+	l, err := Open(dir)
+	must(t, err)
+	must(t, l.Close())
+	must(t, os.Truncate(path, 0))
+	must(t, os.Truncate(path, 1<<40))
+	refused(t, dir, ballast.ErrCorrupt, "no valid meta page")
+}
+
 // raft-wal creates wal-meta.db before it writes what is in the log.
 func TestEmptyLog(t *testing.T) {
 	fresh := newSegment(1, 0)
