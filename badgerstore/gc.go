@@ -7,7 +7,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // startGC looks for garbage in the value log now and then, the first time at once: what was deleted
@@ -21,19 +23,41 @@ func (s *Store) startGC() {
 	}
 	go func() {
 		defer close(s.gcDone)
-		ticker := time.NewTicker(s.opts.GCInterval)
-		defer ticker.Stop()
+		timer := time.NewTimer(s.opts.GCInterval)
+		defer timer.Stop()
 		for {
 			s.forget()
 			s.pushOut()
 			s.collect()
+			timer.Reset(s.retries.Wait(s.opts.GCInterval)) // sooner after a failure
 			select {
 			case <-s.stopGC:
 				return
-			case <-ticker.C:
+			case <-timer.C:
 			}
 		}
 	}()
+}
+
+// The steps of the background, as Troubles calls them.
+const (
+	stepCollect = "collecting the value log's garbage"
+	stepPushOut = "writing memory to tables, so that garbage is seen"
+)
+
+// Troubles returns how many steps of the work in the background fail now and are tried again, and
+// the one that has failed for the longest time, the zero value for none. They stop no call; but
+// while one lasts space may not come back. It may be called by any goroutine.
+func (s *Store) Troubles() (n int, oldest ballast.Trouble) {
+	n, oldest = engine.Oldest(&s.retries)
+	if f := s.log.lastFailure.Load(); s.log.flushing() != nil {
+		n++
+		if oldest.Step == "" {
+			tries := uint64(s.log.flushFailures.Load())
+			oldest = ballast.Trouble{Step: "writing memory to tables", Since: f.at, Tries: tries, Err: f.err}
+		}
+	}
+	return n, oldest
 }
 
 // forget lets badger drop what only older views can see, for the case that publish never found a
@@ -67,25 +91,42 @@ func (s *Store) beforeRemoval() error {
 	if err := s.latch.Err(); err != nil {
 		return err
 	}
-	if err := engine.SyncDir(s.by); err != nil {
+	switch err := engine.SyncDir(s.by); {
+	case err == nil:
+		return nil
+	case vfs.IsNoFile(err): // nothing was tried, and the file stays until the next time
+		return s.named(err)
+	default:
 		return s.latch.Fail(s.named(err))
 	}
-	return nil
 }
 
-// collect removes the files of the value log that are garbage enough.
+// collect removes the files of the value log that are garbage enough. What fails is tried again.
 func (s *Store) collect() {
+	if s.latch.Err() == nil {
+		_ = s.retries.Note(stepCollect, 0, s.collectAll())
+	}
+}
+
+func (s *Store) collectAll() (err error) {
+	s.log.stopped.Store(nil)
 	defer func() {
-		if r := recover(); r != nil && r != errGCStopped {
+		if r := recover(); r == errGCStopped {
+			err = s.log.whyStopped()
+		} else if r != nil {
 			s.panicked.Store(true)
+			err = s.corrupt(0, fmt.Errorf("badger panicked: %v", r))
 		}
 	}()
-	for s.latch.Err() == nil && s.inPlace() == nil &&
-		s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4) == nil {
-		if err := s.db.RunValueLogGC(s.opts.GCDiscardRatio); err != nil {
-			return // badger.ErrNoRewrite when there is no more
+	for err == nil && s.latch.Err() == nil && s.inPlace() == nil {
+		if err = s.checkSpace(s.bopt.ValueLogFileSize, s.opts.ReserveBytes/4); err == nil {
+			err = s.db.RunValueLogGC(s.opts.GCDiscardRatio)
 		}
 	}
+	if errors.Is(err, badger.ErrNoRewrite) { // there is no more
+		return nil
+	}
+	return err
 }
 
 const (
@@ -100,7 +141,8 @@ const (
 // the memtable is filled up.
 func (s *Store) pushOut() {
 	s.mu.Lock()
-	due := s.garbage >= pushOutGarbage*s.bopt.MemTableSize
+	garbage := s.garbage
+	due := garbage >= pushOutGarbage*s.bopt.MemTableSize
 	if due {
 		s.garbage = 0
 	}
@@ -108,6 +150,14 @@ func (s *Store) pushOut() {
 	if !due {
 		return
 	}
+	done := false
+	defer func() {
+		if !done { // it is to be pushed out still
+			s.mu.Lock()
+			s.garbage += garbage
+			s.mu.Unlock()
+		}
+	}()
 	pad := make([]byte, min(maxPad, s.bopt.ValueThreshold-1)) // no longer, or it would go to the value log itself
 	for written := int64(0); written < pushOutTables*s.bopt.MemTableSize; written += int64(len(pad)) {
 		select {
@@ -115,10 +165,11 @@ func (s *Store) pushOut() {
 			return
 		default:
 		}
-		if err := s.writePad(pad); err != nil {
+		if err := s.retries.Note(stepPushOut, 0, s.writePad(pad)); err != nil {
 			return
 		}
 	}
+	done = true
 }
 
 func (s *Store) writePad(pad []byte) error {

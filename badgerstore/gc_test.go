@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
 )
 
 // valueLogBytes is what the value log takes on the disk, without the holes of its newest file.
@@ -177,5 +179,35 @@ func TestPushOutKeepsData(t *testing.T) {
 	check(t, s, want)
 	if tables := s.db.Tables(); len(tables) == 0 {
 		t.Error("badger has written no table")
+	}
+}
+
+// TestTroublesOfCollecting: without space for it nothing is collected, which is told, and tried again.
+func TestTroublesOfCollecting(t *testing.T) {
+	s, err := Open(t.TempDir(), &Options{GCInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	reserve := s.opts.ReserveBytes
+	s.opts.ReserveBytes = 1 << 60
+	s.collect()
+	n, trouble := s.Troubles()
+	if n != 1 || trouble.Step != stepCollect || !errors.Is(trouble.Err, ballast.ErrNoSpace) {
+		t.Errorf("%d troubles, %+v", n, trouble)
+	}
+	if st := s.figures(); st.Troubles != 1 {
+		t.Errorf("the metrics have %d", st.Troubles)
+	}
+	s.garbage = pushOutGarbage * s.bopt.MemTableSize
+	s.pushOut()
+	if s.garbage < pushOutGarbage*s.bopt.MemTableSize {
+		t.Error("garbage that could not be pushed out is forgotten")
+	}
+	s.opts.ReserveBytes = reserve
+	s.collect()
+	s.pushOut()
+	if n, trouble := s.Troubles(); n != 0 || s.garbage != 0 {
+		t.Errorf("%d troubles afterwards, %+v; %d bytes of garbage", n, trouble, s.garbage)
 	}
 }

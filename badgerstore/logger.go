@@ -39,6 +39,8 @@ type logAdapter struct {
 	beforeRewrite func(file uint32) error
 	beforeRemoval func() error
 
+	stopped atomic.Pointer[error] // why the garbage collection was stopped
+
 	flushFailures atomic.Int64
 	lastFailure   atomic.Pointer[flushFailure]
 }
@@ -81,15 +83,28 @@ func (l *logAdapter) Infof(format string, args ...any) {
 	switch {
 	case format == formatRewriting && l.beforeRewrite != nil:
 		if err := l.beforeRewrite(fileNumber(args)); err != nil {
-			l.print(slog.LevelError, "The value log's garbage collection was stopped: %v", []any{err})
-			panic(errGCStopped)
+			l.stop(err)
 		}
 	case format == formatRemoving && l.beforeRemoval != nil:
 		if err := l.beforeRemoval(); err != nil {
-			panic(errGCStopped)
+			l.stop(err)
 		}
 	}
 	l.print(slog.LevelInfo, format, args)
+}
+
+// stop unwinds the garbage collection.
+func (l *logAdapter) stop(err error) {
+	l.stopped.Store(&err)
+	panic(errGCStopped)
+}
+
+// whyStopped returns why it was unwound.
+func (l *logAdapter) whyStopped() error {
+	if err := l.stopped.Load(); err != nil {
+		return *err
+	}
+	return errGCStopped
 }
 
 func (l *logAdapter) Debugf(format string, args ...any) { l.print(slog.LevelDebug, format, args) }

@@ -31,6 +31,7 @@ func (s *Store) figures() (st metrics.Stats) {
 	if s.latch.Err() != nil {
 		st.Failed = 1
 	}
+	st.Troubles, _ = s.Troubles()
 	s.meter.Fill(&st)
 	return st
 }

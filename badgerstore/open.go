@@ -65,6 +65,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 func newStore(dir string, o Options) (s *Store, err error) {
 	s = &Store{opts: o}
 	s.log = &logAdapter{out: o.Logger, latch: &s.latch, folder: &s.folder}
+	s.retries.Path, s.retries.Logger = dir, o.Logger
 	s.bopt, err = o.badgerOptions(dir, s.log)
 	return s, err
 }

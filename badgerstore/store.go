@@ -52,8 +52,9 @@ type Store struct {
 	dirMark dirMark
 	garbage int64 // bytes that died in the value log since it was last pushed out
 
-	stopGC chan struct{}
-	gcDone chan struct{}
+	retries engine.Retries
+	stopGC  chan struct{}
+	gcDone  chan struct{}
 
 	panicked atomic.Bool // inside badger, which may have left a lock of its own locked
 	stuck    bool        // badger did not come to its end
@@ -340,7 +341,8 @@ func (s *Store) corrupt(index uint64, cause error) error {
 }
 
 // Close collects the value log's garbage, writes what is in memory to tables and releases the
-// directory. It waits for the calls in progress. Closing again does nothing, and returns when the store is closed.
+// directory. It waits for the calls in progress. Closing again does nothing, and returns when the
+// store is closed.
 func (s *Store) Close() error { return s.gate.CloseWith(s.conclude) }
 
 // conclude does what Close says once no call is in progress.

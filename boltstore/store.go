@@ -444,8 +444,8 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-// Close waits for calls in progress, writes the free list, and lets go of the file. Closing again does nothing, and returns
-// when the store is closed.
+// Close waits for calls in progress, writes the free list, and lets go of the file. Closing again
+// does nothing, and returns when the store is closed.
 func (s *Store) Close() error { return s.gate.CloseWith(s.conclude) }
 
 // conclude does what Close says once no call is in progress.

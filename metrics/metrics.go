@@ -62,6 +62,7 @@ type Stats struct {
 	Segments       int
 	StalledSeconds float64 // how long the durable write in progress has taken, 0 while it is not longer than StallAfter
 	Failed         int     // 1 when the store takes no more writes until it is opened again
+	Troubles       int     // steps of the background that fail now and are tried again
 
 	// Counters.
 	AppendFailures   uint64
@@ -85,11 +86,12 @@ func Figures() []Figure { return append([]Figure{}, figures...) }
 
 var figures = []Figure{
 	{"entries", "Entries in the log.", false, func(s *Stats) float64 { return float64(s.Entries) }},
-	{"live_bytes", "Bytes on the disk that hold what is in the log; an estimate.", false, func(s *Stats) float64 { return float64(s.LiveBytes) }},
+	{"live_bytes", "Bytes on the disk that hold what is in the log; with some engines an estimate.", false, func(s *Stats) float64 { return float64(s.LiveBytes) }},
 	{"disk_bytes", "Bytes on the disk that all files of the store take.", false, func(s *Stats) float64 { return float64(s.DiskBytes) }},
 	{"segments", "Files that hold the log.", false, func(s *Stats) float64 { return float64(s.Segments) }},
 	{"stalled_seconds", "How long the durable write that stalls now has taken, 0 without one.", false, func(s *Stats) float64 { return s.StalledSeconds }},
 	{"failed", "1 when a write has failed and the store takes no more until it is opened again.", false, func(s *Stats) float64 { return float64(s.Failed) }},
+	{"troubles", "Steps of the background that fail now and are tried again.", false, func(s *Stats) float64 { return float64(s.Troubles) }},
 	{"append_failures_total", "Appends that failed.", true, func(s *Stats) float64 { return float64(s.AppendFailures) }},
 	{"stalls_total", "Durable writes that took longer than StallAfter.", true, func(s *Stats) float64 { return float64(s.Stalls) }},
 	{"corruptions_total", "Reads that found damage.", true, func(s *Stats) float64 { return float64(s.Corruptions) }},
@@ -106,6 +108,7 @@ func (s *Stats) add(o *Stats) {
 	s.Segments += o.Segments
 	s.StalledSeconds = max(s.StalledSeconds, o.StalledSeconds)
 	s.Failed += o.Failed
+	s.Troubles += o.Troubles
 	s.AppendFailures += o.AppendFailures
 	s.Stalls += o.Stalls
 	s.Corruptions += o.Corruptions
@@ -117,6 +120,6 @@ func (s *Stats) add(o *Stats) {
 // counters returns s without what only is while the store is open.
 func (s *Stats) counters() Stats {
 	out := *s
-	out.Entries, out.LiveBytes, out.DiskBytes, out.Segments, out.StalledSeconds, out.Failed = 0, 0, 0, 0, 0, 0
+	out.Entries, out.LiveBytes, out.DiskBytes, out.Segments, out.StalledSeconds, out.Failed, out.Troubles = 0, 0, 0, 0, 0, 0, 0
 	return out
 }

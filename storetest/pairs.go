@@ -12,8 +12,9 @@ import (
 // pairRounds is how often the two calls of a pair are made at once.
 const pairRounds = 8
 
-// pairs makes each call at the same time as each other one and as itself, and then each at the same time as Close: that call
-// returns what it returns of an open store, or the sentinel. Run it with -race.
+// pairs makes each call at the same time as each other one and as itself, and then each at the same
+// time as Close: that call returns what it returns of an open store, or the sentinel. Run it with
+// -race.
 func pairs(e *env) {
 	names := callNames(e, e.store)
 	e.put(entries(1, 20, 1)...)
@@ -22,7 +23,8 @@ func pairs(e *env) {
 	calls := e.calls(e.store)
 	for i, one := range names {
 		for _, other := range names[i:] {
-			e.atOnce(one, calls[one], other, calls[other], func(error) bool { return e.cfg.refusesGaps })
+			refused := func(error) bool { return e.cfg.refusesGaps }
+			e.atOnce(one, calls[one], other, calls[other], refused)
 		}
 	}
 	if _, ok := e.store.(io.Closer); !ok {
@@ -51,8 +53,11 @@ func callNames(e *env, store Store) (names []string) {
 	return names
 }
 
-// atOnce makes two calls at once, several times. What allowed says so may fail, and what one call has deleted the other may miss.
-func (e *env) atOnce(one string, first func() error, other string, second func() error, allowed func(error) bool) {
+// atOnce makes two calls at once, several times. What allowed says so may fail, and what one call
+// has deleted the other may miss.
+func (e *env) atOnce(one string, first func() error, other string, second func() error,
+	allowed func(error) bool,
+) {
 	e.Helper()
 	e.within(one+" beside "+other, func() {
 		var ready atomic.Int32
@@ -63,7 +68,8 @@ func (e *env) atOnce(one string, first func() error, other string, second func()
 				for ready.Add(1); ready.Load() < 2; { // no lock, which would order the two
 				}
 				for range pairRounds {
-					if err := call(); err != nil && !allowed(err) && !isAny(err, raft.ErrLogNotFound) {
+					err := call()
+					if err != nil && !allowed(err) && !isAny(err, raft.ErrLogNotFound) {
 						e.t.Errorf("%s beside %s: %v", name, []string{other, one}[who], err)
 						return
 					}
@@ -87,8 +93,8 @@ func (e *env) startAgain() {
 	e.store = store
 }
 
-// closeTwice closes the store from several goroutines. After each Close that has returned all is durable, and nobody holds the
-// store: whoever opens it again is not refused.
+// closeTwice closes the store from several goroutines. After each Close that has returned all is
+// durable, and nobody holds the store: whoever opens it again is not refused.
 func closeTwice(e *env) {
 	const closers = 3
 	for round := range uint64(4) {

@@ -22,7 +22,8 @@
 //   - Empty, GetLog, StoreLogs, DeleteRange, Stable, CommitIndex, Close, Open: the calls, one by one.
 //   - Random: random calls with reopening in between, shrunk to the shortest that fails
 //     (pgregory.net/rapid; -rapid.checks and -rapid.steps make it longer).
-//   - Concurrent: the goroutines that raft has, at once, and Close in the middle of them.
+//   - Concurrent: the goroutines that raft has, at once, each pair of calls, and Close in the middle of
+//     them and beside itself.
 //   - Raft: hashicorp/raft itself on the store, restarted, and recovered.
 //
 // RunCrash proves what a crash leaves of it: [PowerCuts] on a file system in memory that loses what is not durable, [Kills] in a
@@ -35,7 +36,7 @@
 //
 //	storetest.go   Run, the options and the list of tests
 //	env.go         a store beside its model, and how they are compared
-//	log.go stable.go commit.go lifecycle.go random.go concurrent.go raft.go   the tests
+//	log.go stable.go commit.go lifecycle.go random.go concurrent.go pairs.go raft.go   the tests
 //	crash.go       RunCrash; powercut.go and kill.go are its two ways
 package storetest
 

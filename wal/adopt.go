@@ -16,9 +16,14 @@ type movedRun struct {
 	group    *group
 	from, to *segment
 	first    uint64
-	offs     []uint32
+	spots    []placed
 	end      int64 // of their frame
 	sequence uint64
+}
+
+// goesOn reports whether the entry of an index may join the run.
+func (r *movedRun) goesOn(from, to *segment, index uint64) bool {
+	return r.from == from && r.to == to && r.first+uint64(len(r.spots)) == index
 }
 
 // collect adds what was moved to what the writer takes over with its next rotation.
@@ -54,7 +59,7 @@ func (a *adoption) apply(j *journal) {
 			r.to.end, r.to.sequence = r.end, r.sequence
 			j.cache.forget(r.to) // its last block may be in memory as it was
 		}
-		r.to.stored += int64(len(r.offs)) // also those that are stale by now
+		r.to.stored += int64(len(r.spots)) // also those that are stale by now
 		if r.apply(); r.to.live > 0 {
 			j.include(r.to)
 		}
@@ -65,7 +70,7 @@ func (a *adoption) apply(j *journal) {
 // apply replaces those entries that are still where they were moved from. In a segment that is written no more an entry of an index that
 // is live is the one that was live when it was read.
 func (r *movedRun) apply() {
-	last := r.first + uint64(len(r.offs)) - 1
+	last := r.first + uint64(len(r.spots)) - 1
 	for index := r.first; ; {
 		i := r.group.at(index)
 		if i == len(r.group.runs) || r.group.runs[i].first > last {
@@ -74,7 +79,7 @@ func (r *movedRun) apply() {
 		old := r.group.runs[i]
 		low, high := max(index, old.first), min(last, old.last)
 		if old.seg == r.from {
-			r.group.put(low, r.to, r.offs[low-r.first:high-r.first+1])
+			r.group.put(low, r.to, r.spots[low-r.first:high-r.first+1])
 			r.to.stored -= int64(high - low + 1) // that counts them, and they count as moved already
 		}
 		if high == last {

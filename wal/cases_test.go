@@ -323,11 +323,15 @@ type indexModel struct {
 
 type indexPlace struct {
 	seg *segment
-	off uint32
+	placed
 }
 
 func (m *indexModel) check(g *group, segs []*segment) error {
-	live := make(map[*segment]int64)
+	live, units := make(map[*segment]int64), make(map[*segment]int64)
+	took := make(map[*segment]int64)
+	for _, at := range m.at {
+		took[at.seg] += int64(at.size) << 3
+	}
 	last := uint64(0)
 	for i, r := range g.runs {
 		if r.first <= last || r.last < r.first {
@@ -338,8 +342,16 @@ func (m *indexModel) check(g *group, segs []*segment) error {
 			return fmt.Errorf("run %d has %d offsets for %d entries", i, len(r.offs), r.count())
 		}
 		live[r.seg] += r.count()
+		units[r.seg] += int64(r.units)
 	}
 	for i, seg := range segs {
+		if seg.bytes != units[seg]<<3 {
+			return fmt.Errorf("segment %d: %d bytes live, its runs have %d", i, seg.bytes, units[seg]<<3)
+		}
+		if wrong := max(seg.bytes-took[seg], took[seg]-seg.bytes); wrong > seg.doubt {
+			return fmt.Errorf("segment %d: %d bytes are live, it says %d, with %d in doubt",
+				i, took[seg], seg.bytes, seg.doubt)
+		}
 		if seg.live != live[seg] || seg.stored != m.stored[seg] {
 			return fmt.Errorf("segment %d: %d live of %d, should be %d of %d", i, seg.live, seg.stored, live[seg], m.stored[seg])
 		}
@@ -377,19 +389,22 @@ func TestIndexBesideAMap(t *testing.T) {
 				if k < 4 {
 					first = 1 + rng.Uint64N(most-100)
 				}
-				offs := make([]uint32, 1+rng.IntN(20))
+				spots := make([]placed, 1+rng.IntN(20))
 				if first > most-100 {
 					g.remove(0, most)
 					clear(m.at)
 					first = 1
 				}
-				for i := range offs {
-					off += uint32(1 + rng.IntN(1<<(4*rng.IntN(4)))) // now and then too far apart to be packed
-					offs[i] = off
-					m.at[first+uint64(i)] = indexPlace{tail, off}
+				for i := range spots {
+					// Others lie between; now and then they are too far apart to be packed.
+					off += uint32(rng.IntN(2) * rng.IntN(1<<(4*rng.IntN(4))))
+					spots[i] = placed{off, leastUnits + uint32(rng.IntN(1<<(4*rng.IntN(4))))}
+					off += spots[i].size
+					m.at[first+uint64(i)] = indexPlace{tail, spots[i]}
 				}
-				m.stored[tail] += int64(len(offs))
-				g.put(first, tail, offs)
+				tail.end = int64(off) << 3
+				m.stored[tail] += int64(len(spots))
+				g.put(first, tail, spots)
 			case k < 17:
 				low := rng.Uint64N(most)
 				high := low + rng.Uint64N(1<<rng.IntN(9))

@@ -64,6 +64,7 @@
 //	groups*.go                    many raft groups in one log
 //	reclaim.go moved.go adopt.go  what keeps old segments for few entries, where these go, and when the log refers to that
 //	index.go segment.go           where entries are
+//	weight.go weigh.go            what those that are live take
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds
 //	readonly.go                   reading a log that somebody else writes

@@ -97,7 +97,7 @@ func FuzzCheckpoint(f *testing.F) {
 			var err error
 			switch {
 			case r.kind == recordEntry && r.a != 0:
-				rec.group(0).put(r.a, rec.tail, []uint32{framesOffset >> 3})
+				rec.group(0).put(r.a, rec.tail, []placed{{framesOffset >> 3, 7}})
 			case replay && i > len(all)/2:
 				err = rec.change(r)
 			case r.kind != recordEntry:

@@ -157,8 +157,9 @@ func (gs *Groups) endDrop(id uint64) {
 	delete(gs.dropping, id)
 }
 
-// Close closes every store, and ends the log so that it opens without being read. Closing again does nothing, and returns
-// when the log is closed: calls of a store that the first Close waits for still use it.
+// Close closes every store, and ends the log so that it opens without being read. Closing again
+// does nothing, and returns when the log is closed: calls of a store that the first Close waits for
+// still use it.
 func (gs *Groups) Close() (err error) {
 	gs.ending.Do(func() { err = gs.end() })
 	return err

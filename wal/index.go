@@ -17,6 +17,8 @@ type run struct {
 	offs   []uint32
 	packed *packedOffsets
 	skip   uint64
+
+	weight // of its entries
 }
 
 func (r *run) count() int64 { return int64(r.last - r.first + 1) }
@@ -109,64 +111,72 @@ func (g *group) find(index uint64) *run {
 	return &g.runs[i]
 }
 
-// put makes the entries from first on those that seg holds at offs, and replaces what was there, which it reports.
-// offs is copied.
-func (g *group) put(first uint64, seg *segment, offs []uint32) (replaced bool) {
-	last := first + uint64(len(offs)) - 1
-	seg.live += int64(len(offs))
-	seg.stored += int64(len(offs))
+// put makes the entries from first on those that seg holds at spots, and replaces what was there.
+// It returns how many bytes that took, 0 where nothing was. spots is copied.
+func (g *group) put(first uint64, seg *segment, spots []placed) (died int64) {
+	last := first + uint64(len(spots)) - 1
+	w := weightOf(spots)
+	seg.live += int64(len(spots))
+	seg.stored += int64(len(spots))
+	seg.bytes += int64(w.units) << 3
 	if n := len(g.runs); n > 0 && g.runs[n-1].last >= first {
-		g.remove(first, last)
-		replaced = true
+		died = g.remove(first, last)
 	}
 	i := g.at(first)
 	if i > 0 {
-		if r := &g.runs[i-1]; r.seg == seg && r.last+1 == first && r.offs != nil {
-			r.offs = append(r.offs, offs...)
+		if r := &g.runs[i-1]; r.seg == seg && r.last+1 == first && r.offs != nil && r.weighed() {
+			r.offs = appendOffsets(r.offs, spots)
 			r.last = last
-			return replaced
+			r.add(w)
+			return died
 		}
 	}
-	g.runs = slices.Insert(g.runs, i, run{first: first, last: last, seg: seg, offs: slices.Clone(offs)})
-	return replaced
+	offs := appendOffsets(make([]uint32, 0, len(spots)), spots)
+	r := run{first: first, last: last, seg: seg, offs: offs, weight: w}
+	g.runs = slices.Insert(g.runs, i, r)
+	return died
 }
 
-// remove takes the entries from low to high out of the runs.
-func (g *group) remove(low, high uint64) {
+// remove takes the entries from low to high out of the runs, and returns how many bytes they took;
+// 0 where there are none.
+func (g *group) remove(low, high uint64) (died int64) {
 	i := g.at(low)
 	if i < len(g.runs) && g.runs[i].first < low { // its beginning stays
 		r := &g.runs[i]
 		if r.last > high {
-			g.split(i, low, high)
-			return
+			return g.split(i, low, high)
 		}
-		r.seg.live -= int64(r.last - low + 1)
+		died += r.lose(low-r.first, uint64(r.count()))
 		// What is appended next may take the place of what is cut off here.
 		r.cut(0, low-r.first)
 		i++
 	}
 	j := i
 	for j < len(g.runs) && g.runs[j].last <= high {
-		g.runs[j].seg.live -= g.runs[j].count()
+		died += g.runs[j].lose(0, uint64(g.runs[j].count()))
 		j++
 	}
 	if j < len(g.runs) && g.runs[j].first <= high { // its end stays
 		r := &g.runs[j]
-		r.seg.live -= int64(high - r.first + 1)
+		died += r.lose(0, high+1-r.first)
 		r.cut(high+1-r.first, uint64(r.count()))
 	}
 	g.runs = slices.Delete(g.runs, i, j)
+	return died
 }
 
 // split takes the entries from low to high out of the middle of a run.
-func (g *group) split(i int, low, high uint64) {
+func (g *group) split(i int, low, high uint64) (died int64) {
 	r := &g.runs[i]
-	r.seg.live -= int64(high - low + 1)
+	died = r.lose(low-r.first, high+1-r.first)
 	right := *r
+	right.units = r.split(low-r.first, high+1-r.first)
+	r.units -= right.units
 	right.cut(high+1-r.first, uint64(r.count()))
 	r.cut(0, low-r.first)
 	r.offs = slices.Clip(r.offs) // or an append would write into the right half
 	g.runs = slices.Insert(g.runs, i+1, right)
+	return died
 }
 
 // cut leaves the entries at positions from to to-1 of a run.

@@ -33,7 +33,7 @@ type SegmentInfo struct {
 	Groups                int    // raft groups that have live entries in it
 	Live                  int64  // entries, of every raft group
 	Stored                int64  // entries that were ever put into it, also those that are deleted, replaced or moved; 0 where nobody looked
-	LiveBytes             int64  // of live entries with their headers; estimated by the average of all that were put into it
+	LiveBytes             int64  // of live entries with their headers; an estimate where others died
 	EndBytes              int64  // up to where it is written; 0 where nothing was
 	SizeBytes             int64  // of the file
 	DiskBytes             int64  // that the file system says the file takes
@@ -44,7 +44,8 @@ type SegmentInfo struct {
 }
 
 // Segments returns what the directory holds, with live entries of all raft groups in it, in the order of the log. It reads the headers of the
-// files and no entries. It may be called by any goroutine.
+// files, and where nobody has since the log was opened their indexes, and of entries at most where
+// they are. It may be called by any goroutine.
 func (s *Store) Segments() ([]SegmentInfo, error) {
 	if err := s.gate.Enter(); err != nil {
 		return nil, err
@@ -89,6 +90,9 @@ func (gs *Groups) List() (list []GroupInfo) {
 
 // segmentInfos returns what the directory holds, with the range of a group; nil for none.
 func (j *journal) segmentInfos(of *group) ([]SegmentInfo, error) {
+	if err := j.weighGuessed(); err != nil {
+		return nil, err
+	}
 	infos, tail := j.knownSegments(of)
 	// After the state, so that the file of a segment which is live is not missed.
 	names, err := j.fs.List(j.dir)
@@ -157,14 +161,6 @@ func (j *journal) knownSegments(of *group) (infos []SegmentInfo, tail uint64) {
 		}
 	}
 	return infos, j.tail.number
-}
-
-// liveBytes estimates what the live entries take. The caller holds journal.mu.
-func (s *segment) liveBytes() int64 {
-	if s.stored == 0 {
-		return 0
-	}
-	return int64(float64(s.end-framesOffset) * float64(s.live) / float64(s.stored))
 }
 
 // measure looks at a segment's file, and at the header in it; one that is gone takes nothing.

@@ -85,6 +85,7 @@ func newJournal(held *vfs.Dir, fsys vfs.FS, opts Options, readOnly bool) *journa
 	j.handles.fs, j.handles.limit = fsys, opts.MaxOpenFiles
 	j.cache.limit = int(opts.CacheBytes / cacheBlockBytes)
 	j.writer.j = j
+	j.keeper.retries.Path, j.keeper.retries.Logger = j.dir, opts.Logger
 	return j
 }
 
@@ -197,9 +198,7 @@ func (j *journal) begin() error {
 		if rec.unused != nil { // a creation that did not end
 			rec.garbage = append(rec.garbage, filepath.Base(rec.unused.path))
 		}
-		if err := j.removeAll(rec.garbage); err != nil {
-			return err
-		}
+		j.removeAll(rec.garbage)
 		return j.create()
 	}
 	if seg := rec.unused; seg != nil && (seg.size != j.opts.SegmentBytes || isShared(rec.unusedFile)) {
@@ -216,22 +215,31 @@ func (j *journal) begin() error {
 		return err
 	}
 	// Not before the end of the log is durable: it may hold the deletion that freed them.
-	if err := j.removeAll(rec.garbage); err != nil {
-		return err
-	}
+	j.removeAll(rec.garbage)
 	if rec.clean {
 		return nil
 	}
 	return j.renew(rec)
 }
 
-func (j *journal) removeAll(names []string) error {
+// removeAll removes files that hold nothing. Where that fails the keeper tries again; the file of a
+// name that is used again is replaced instead.
+func (j *journal) removeAll(names []string) {
 	for _, name := range names {
-		if err := j.remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("wal: removing a file that holds nothing: %w", err)
+		err := j.remove(filepath.Join(j.dir, name))
+		number, ok := segmentNumber(name)
+		if err == nil || errors.Is(err, fs.ErrNotExist) || !ok {
+			continue
 		}
+		if !isMoved(number) && (j.tail == nil || number > j.tail.number) {
+			continue // its name is used again
+		}
+		seg := newSegment(j.dir, header{number: number})
+		seg.freed = true
+		j.keeper.giveBack(seg)
+		err = fmt.Errorf("wal: removing a file that holds nothing: %w", err)
+		_ = j.keeper.retries.Note(stepRemove, number, err)
 	}
-	return nil
 }
 
 // create makes the first segment and its first frame.
@@ -383,16 +391,19 @@ func (j *journal) sealOne(rec *recovery, seg *segment) error {
 		return nil
 	}
 	_, f, m, err := openSegment(j.fs, j.dir, seg.number, true)
-	if err != nil {
+	if lasting(err) {
 		return nil // whoever reads its entries is told
 	}
-	if m.state == markerSealed {
+	if err == nil && m.state == markerSealed {
 		return f.Close()
 	}
-	if seg.rw = f; !isMoved(seg.number) {
+	if !isMoved(seg.number) {
 		seg.successor = rec.tail.identity
 	}
-	j.handles.keep(seg, f)
+	if err == nil { // otherwise the keeper opens it
+		seg.rw = f
+		j.handles.keep(seg, f)
+	}
 	j.keeper.seal(seg)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -31,8 +32,18 @@ const (
 	// idle is how long nothing is written before the keeper takes the disk for work that can wait.
 	idle = time.Millisecond
 
-	// retry is how long the keeper waits after it failed, when nobody asks for what it does.
-	retry = time.Second
+	// again is how long the keeper waits for whoever reads from a segment that is to be removed.
+	again = time.Second
+)
+
+// The steps of the keeper, as Stats calls them. Each that fails is tried again; until then the
+// others go on.
+const (
+	stepPrepare = "preparing a segment"
+	stepZero    = "writing zeros ahead"
+	stepRecycle = "recycling a segment"
+	stepSeal    = "writing the index of a segment"
+	stepRemove  = "removing a segment"
 )
 
 // keeper prepares what appends need and cleans up behind them, so that no append pays for allocation, extension,
@@ -59,8 +70,8 @@ type keeper struct {
 
 	least atomic.Int64 // size of a new segment, where the one of the options is too small for a checkpoint
 
-	warned time.Time   // guarded by work: when the logger was told last
-	tight  atomic.Bool // the disk was full: space is taken as it is needed
+	retries engine.Retries
+	tight   atomic.Bool // the disk was full: space is taken as it is needed
 
 	running bool          // there is a goroutine; whoever opens the log starts it, or the writer
 	wake    chan struct{} // holds one
@@ -70,6 +81,7 @@ type keeper struct {
 
 func (k *keeper) start(j *journal) {
 	k.j = j
+	k.retries.Rounds = j.opts.inline
 	k.wake, k.stop, k.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	if j.opts.inline {
 		k.all()
@@ -92,11 +104,11 @@ func (k *keeper) begin() {
 
 func (k *keeper) run() {
 	defer close(k.done)
-	timer := time.NewTimer(retry)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		wait := k.steps()
-		timer.Reset(wait)
+		k.steps()
+		timer.Reset(k.retries.Wait(k.rest()))
 		select {
 		case <-k.stop:
 			return
@@ -106,45 +118,51 @@ func (k *keeper) run() {
 	}
 }
 
-// steps works until there is nothing to do at once, and returns when to look again.
-func (k *keeper) steps() time.Duration {
+// steps works until there is nothing to do at once.
+func (k *keeper) steps() {
 	for {
 		select {
 		case <-k.stop:
-			return 0
+			return
 		default:
 		}
 		before := k.appendedBytes.Load()
-		done, err := k.step(false)
-		switch {
-		case err != nil:
-			return retry
-		case done || k.enlarge():
+		if done, _ := k.step(false); done || k.enlarge() {
 			continue
 		}
 		if !k.wants() {
-			return time.Hour
+			return
 		}
 		time.Sleep(idle)
-		if err := k.whileIdle(before); err != nil {
-			return retry
+		if !k.whileIdle(before) {
+			return
 		}
 	}
 }
 
-// whileIdle does what can wait until that is done or something is appended.
-func (k *keeper) whileIdle(appended int64) error {
+// whileIdle does what can wait until that is done, when it returns false, or something is appended.
+func (k *keeper) whileIdle(appended int64) bool {
 	for k.appendedBytes.Load() == appended {
 		select {
 		case <-k.stop:
-			return nil
+			return true
 		default:
 		}
-		if done, err := k.step(true); !done || err != nil {
-			return err
+		if done, _ := k.step(true); !done {
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// rest is when to look again although nobody asks for anything.
+func (k *keeper) rest() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.unused) > 0 {
+		return again
+	}
+	return time.Hour
 }
 
 // all does all there is to do.
@@ -152,10 +170,9 @@ func (k *keeper) all() {
 	if asleep := k.j.opts.asleep; asleep != nil && asleep() {
 		return
 	}
-	for {
-		if done, err := k.step(!k.j.opts.busy); !done || err != nil {
-			return
-		}
+	k.retries.NextRound()
+	for done := true; done; {
+		done, _ = k.step(!k.j.opts.busy) // what fails is not due again in this round
 	}
 }
 
@@ -179,10 +196,9 @@ func (k *keeper) halt() {
 	if k.running {
 		<-k.done
 	}
-	for k.j.intact() {
-		if done, err := k.clean(); !done || err != nil {
-			break
-		}
+	k.retries.NextRound()
+	for done := true; done && k.j.intact(); {
+		done, _ = k.clean() // what fails is told, and whoever opens the log removes it
 	}
 	k.mu.Lock() // somebody may ask for figures
 	defer k.mu.Unlock()
@@ -206,6 +222,7 @@ func (k *keeper) appended(bytes int64) {
 
 func (k *keeper) seal(seg *segment) {
 	k.mu.Lock()
+	seg.unsealed = true
 	k.unsealed = append(k.unsealed, seg)
 	k.mu.Unlock()
 	k.wakeUp()
@@ -273,33 +290,44 @@ func (k *keeper) wants() bool {
 	return grow != nil && bytes < k.goal()
 }
 
-// step does one piece of work, the most urgent one, and reports whether there was any. Work that can wait is done when
-// nothing else uses the disk.
+// step does one piece of work, the most urgent one, and reports whether there was any, and its
+// error. Work that can wait is done when nothing else uses the disk, and what has failed when it is
+// due again.
 func (k *keeper) step(isIdle bool) (done bool, err error) {
 	k.work.Lock()
 	defer k.work.Unlock()
 	if k.j.failed.Err() != nil {
 		return false, nil // the log is written no more
 	}
-	defer func() { k.report(err) }()
 	if k.found != nil {
-		return true, k.adopt()
+		return true, k.note(stepPrepare, k.adopt())
 	}
 	if old := k.recyclable(); old != nil {
-		return true, k.recycle(old)
+		return true, k.note(stepRecycle, k.recycle(old))
 	}
-	if k.settled() && !k.hasNext() && !k.mayRecycle() {
-		return true, k.prepare(k.segmentBytes())
+	if !k.settled() || k.hasNext() {
+		_ = k.note(stepPrepare, nil)
+		_ = k.note(stepRecycle, nil)
+	} else if !k.mayRecycle() && k.retries.Due(stepPrepare, 0) {
+		return true, k.note(stepPrepare, k.prepare(k.segmentBytes()))
 	}
 	bytes, grow := k.ahead()
-	if grow != nil && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
-		return true, k.extend(grow, bytes)
+	missing := grow != nil && bytes < k.goal()
+	if !missing {
+		_ = k.note(stepZero, nil)
 	}
-	if done, err := k.clean(); done || err != nil {
-		return done, err
+	missing = missing && k.retries.Due(stepZero, 0)
+	if missing && bytes < k.goal()/2 && !grow.asItIs(k.lastFrame.Load()) {
+		return true, k.note(stepZero, k.extend(grow, bytes))
 	}
-	if grow != nil && bytes < k.goal() && isIdle {
-		return true, k.extend(grow, bytes)
+	// An index can wait on a full disk, the next segment cannot.
+	full := k.tight.Load() && k.retries.Tries(stepPrepare, 0) > 0
+	if done, err := k.cleanUp(!full); done {
+		k.tighten(err)
+		return true, err
+	}
+	if missing && isIdle {
+		return true, k.note(stepZero, k.extend(grow, bytes))
 	}
 	return false, nil
 }
@@ -332,21 +360,23 @@ func (k *keeper) enlarge() bool {
 	return true
 }
 
-// warnEvery is how often the logger is told of what fails again and again.
-const warnEvery = time.Minute
+// note notes what became of a step, and returns err.
+func (k *keeper) note(step string, err error) error {
+	if errors.Is(err, errWentOn) {
+		return nil
+	}
+	k.tighten(err)
+	return k.retries.Note(step, 0, err)
+}
 
-// report tells the logger of a failure.
-func (k *keeper) report(err error) {
+// tighten looks what an error means: space is taken as it is needed, once there was none.
+func (k *keeper) tighten(err error) {
 	if errors.Is(err, ballast.ErrNoSpace) {
 		k.tight.Store(true)
 	}
 	// Where there are no handles of folders.
 	if _, ok := errors.AsType[*vfs.DisplacedError](err); ok {
 		_ = k.j.inPlace()
-	}
-	if err != nil && time.Since(k.warned) > warnEvery {
-		k.warned = time.Now()
-		k.j.opts.Logger.Warn("wal: preparing space failed; it will be tried again", "dir", k.j.dir, "err", err)
 	}
 }
 

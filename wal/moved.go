@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
-	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -32,7 +32,8 @@ type mover struct {
 	index    int64             // bytes that its index may take
 	newest   map[*group]uint64 // the entry of each group that was moved into it last
 	block    []byte            // what is written of the block that the next frame begins in
-	broken   bool              // a write has failed
+
+	urgent atomic.Bool // the next frame begins a segment
 
 	mu    sync.Mutex
 	next  adoption
@@ -155,15 +156,6 @@ func (m *mover) frame(records []record) error {
 	return nil
 }
 
-// report stops the moves after a failure that is no want of space.
-func (m *mover) report(err error) {
-	if errors.Is(err, ballast.ErrNoSpace) {
-		return
-	}
-	m.broken = true
-	m.j.opts.Logger.Warn("wal: entries are moved no more until the log is opened again, so segments stay in which little is live", "dir", m.j.dir, "err", err)
-}
-
 // note adds entries that are durable, in their order in the frame, to the runs that wait. The caller holds m.mu.
 func (m *mover) note(from *segment, list []movedEntry) {
 	if len(list) == 0 {
@@ -180,13 +172,13 @@ func (m *mover) note(from *segment, list []movedEntry) {
 	for i := range list {
 		e := &list[i]
 		at, ok := open[e.group]
-		if r := &m.next.runs; !ok || (*r)[at].from != from || (*r)[at].to != m.seg || (*r)[at].first+uint64(len((*r)[at].offs)) != e.index {
+		if r := &m.next.runs; !ok || !(*r)[at].goesOn(from, m.seg, e.index) {
 			at = len(*r)
 			open[e.group] = at
 			*r = append(*r, movedRun{group: e.group, from: from, to: m.seg, first: e.index})
 		}
 		run := &m.next.runs[at]
-		run.offs = append(run.offs, uint32(off>>3))
+		run.spots = append(run.spots, e.rec.spot(off))
 		run.end, run.sequence = m.end, m.sequence
 		off += e.rec.size()
 	}

@@ -86,11 +86,12 @@ func (s *segment) isPrepared() bool {
 }
 
 // unnamed is what becomes of a segment, prepared and not used yet, whose name could not be synced. After a want of space
-// it is made again, so that no sync is tried twice for the same name. After anything else nobody knows which names are there, so
-// the log takes no more writes.
+// it is made again, so that no sync is tried twice for the same name, and after a want of
+// descriptors, with which none was tried. After anything else nobody knows which names are there,
+// so the log takes no more writes.
 func (k *keeper) unnamed(path string, err error) error {
 	err = fmt.Errorf("wal: syncing the name of a segment: %w", err)
-	if !vfs.IsNoSpace(err) {
+	if !vfs.IsNoSpace(err) && !vfs.IsNoFile(err) {
 		return k.j.failed.Fail(err)
 	}
 	_ = k.j.remove(path) // otherwise the next one replaces it
@@ -191,7 +192,7 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 	k.mu.Lock()
 	if seg.number != k.last+1 || k.published.Load() != k.last {
 		k.mu.Unlock()
-		return errors.New("wal: the log went on meanwhile")
+		return errWentOn
 	}
 	// It could be taken just when its file is replaced.
 	k.drop()
@@ -207,6 +208,10 @@ func (k *keeper) install(seg *segment, f vfs.File, tmp string, whole bool) error
 	k.mu.Unlock()
 	return nil
 }
+
+// errWentOn is returned where the next segment has to be made anew, since the log took the one
+// before.
+var errWentOn = errors.New("wal: the log went on meanwhile")
 
 // errNumbers is returned by a write to a log with forged numbers.
 var errNumbers = errors.New("wal: the log is at the last number that a segment or a frame can have; move it to a new folder with ballast.Copy")
@@ -264,7 +269,7 @@ func (k *keeper) rename(from, to string) error {
 // recyclable takes an unused segment that is worth more than the next one, which has few zeros yet. Its blocks
 // are on the disk already, so writing to them changes nothing in the file system.
 func (k *keeper) recyclable() *segment {
-	if !k.settled() || k.nextNumber() > maxSegment {
+	if !k.settled() || k.nextNumber() > maxSegment || !k.retries.Due(stepRecycle, 0) {
 		return nil
 	}
 	k.mu.Lock()
@@ -273,7 +278,7 @@ func (k *keeper) recyclable() *segment {
 		return nil
 	}
 	for i, seg := range k.unused {
-		if seg.size == k.segmentBytes() && seg.rw == nil && k.j.handles.retire(seg) {
+		if seg.size == k.segmentBytes() && !seg.unsealed && k.j.handles.retire(seg) {
 			k.unused = slices.Delete(k.unused, i, i+1)
 			return seg
 		}
@@ -300,19 +305,20 @@ func (k *keeper) recycle(old *segment) error {
 	tmp := filepath.Join(k.j.dir, nextName)
 	if err := k.j.rename(old.path, tmp); err != nil {
 		if old.freed { // it holds nothing, and its space is still to be given back
-			k.mu.Lock()
-			k.unused = append(k.unused, old)
-			k.mu.Unlock()
+			k.giveBack(old)
 		}
 		return noSpace(fmt.Errorf("wal: recycling a segment: %w", err))
 	}
 	f, err := k.j.fs.Open(tmp)
+	if err == nil {
+		h := header{number: k.nextNumber(), identity: newIdentity(), size: old.size}
+		err = k.install(newSegment(k.j.dir, h), f, tmp, false)
+	}
 	if err != nil {
+		_ = k.j.remove(tmp) // the next attempt begins with that too
 		return noSpace(fmt.Errorf("wal: recycling a segment: %w", err))
 	}
-	if err := k.install(newSegment(k.j.dir, header{number: k.nextNumber(), identity: newIdentity(), size: old.size}), f, tmp, false); err != nil {
-		return err
-	}
+	_ = k.retries.Note(stepRemove, old.number, nil)
 	k.recycled.Add(1)
 	return nil
 }

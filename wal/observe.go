@@ -20,7 +20,7 @@ func (j *journal) figures() metrics.Stats {
 	st := j.stats()
 	out := metrics.Stats{
 		Entries: st.Entries, LiveBytes: st.LiveBytes, DiskBytes: st.DiskBytes, Segments: st.Segments,
-		StalledSeconds: st.Stalled.Seconds(), Stalls: st.Stalls, SegmentsRecycled: st.Recycled,
+		Troubles: st.Troubles, StalledSeconds: st.Stalled.Seconds(), Stalls: st.Stalls, SegmentsRecycled: st.Recycled,
 		AppendFailures: st.AppendFailures, Corruptions: st.Corruptions, Reads: st.Reads, CacheHits: st.CacheHits,
 	}
 	if st.Failed != nil {

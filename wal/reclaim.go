@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // The reclaimer keeps a group that lags from pinning old segments for ever: it moves the live entries of segments in which little else is live into
@@ -15,16 +18,17 @@ type reclaimer struct {
 	j     *journal
 	mover mover
 
-	working sync.Mutex      // held by who moves
-	credit  int64           // bytes that may be moved
-	seen    int64           // of keeper.appendedBytes, as far as credit has it
-	seg     *segment        // that is being emptied
-	list    []entryPlace    // of its entries that are still to be moved
-	failed  map[uint64]bool // numbers of segments that hold something that cannot be read
+	working sync.Mutex   // held by who moves
+	credit  int64        // bytes that may be moved
+	seen    int64        // of keeper.appendedBytes, as far as credit has it
+	seg     *segment     // that is being emptied
+	list    []entryPlace // of its entries that are still to be moved
+	retries engine.Retries
 
 	movedEntries atomic.Uint64
 	movedBytes   atomic.Int64 // of records
-	woken        atomic.Int64 // keeper.appendedBytes then
+	died         int64        // bytes of entries that were deleted or replaced since; the writer's
+	woken        int64        // keeper.appendedBytes then, -1 before; the writer's
 
 	running bool          // there is a goroutine; the writer starts it
 	wake    chan struct{} // holds one
@@ -48,14 +52,28 @@ const (
 	// mostSmall is how many moved segments may be less than half full: each opening of the log begins one.
 	mostSmall = 2
 
+	// wakeBytes is for how much that was appended, or has died, it is woken.
+	wakeBytes = 4 * moveBytes * moveShare
+
+	// cheapShare is the share of a segment that may be read to find out what is live in it, although nothing
+	// depends on that but figures.
+	cheapShare = 4
+
 	// maxCredit is for how much moving a phase without any is good.
 	maxCredit = 16 << 20
+)
+
+// The steps of the reclaimer, as Stats calls them. Their items are segments; 0 is what is written.
+const (
+	stepWeigh = "looking what is live in a segment"
+	stepMove  = "moving entries out of a segment"
 )
 
 func (rc *reclaimer) start(j *journal) {
 	rc.j, rc.mover.j = j, j
 	rc.mover.taken, rc.mover.newest = make(map[*segment]bool), make(map[*group]uint64)
-	rc.failed = make(map[uint64]bool)
+	rc.woken, rc.retries.Rounds = -1, j.opts.inline
+	rc.retries.Path, rc.retries.Logger = j.dir, j.opts.Logger
 	rc.wake, rc.stop, rc.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 }
 
@@ -72,23 +90,28 @@ func (rc *reclaimer) halt() {
 
 func (rc *reclaimer) run() {
 	defer close(rc.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
 		select {
 		case <-rc.stop:
 			return
 		case <-rc.wake:
-			rc.work()
+		case <-timer.C: // something has failed
 		}
+		rc.work()
+		timer.Reset(rc.retries.Wait(time.Hour))
 	}
 }
 
-// appended wakes the reclaimer when what was appended is worth some moves.
+// appended wakes the reclaimer when what was appended, or has died, is worth some moves, and with
+// the first frame.
 func (rc *reclaimer) appended() {
 	now := rc.j.keeper.appendedBytes.Load()
-	if now-rc.woken.Load() < 4*moveBytes*moveShare || rc.j.opts.inline {
+	if rc.j.opts.inline || rc.woken >= 0 && now-rc.woken+rc.died < wakeBytes {
 		return
 	}
-	rc.woken.Store(now)
+	rc.woken, rc.died = now, 0
 	if !rc.running {
 		rc.running = true
 		go rc.run()
@@ -115,13 +138,15 @@ func (rc *reclaimer) work() {
 		return
 	}
 	defer rc.working.Unlock()
-	for !rc.stopped() && !rc.mover.broken && rc.j.failed.Err() == nil {
-		if rc.earn(); rc.credit < moveBytes || rc.mover.waits() {
-			return
-		}
+	if rc.j.opts.inline {
+		rc.retries.NextRound()
+	}
+	rc.forget()
+	for !rc.stopped() && rc.j.failed.Err() == nil {
 		if len(rc.list) == 0 {
 			seg := rc.choose()
-			if seg == nil {
+			if rc.earn(); seg == nil || !rc.mayMove() {
+				rc.adoptSoon()
 				return
 			}
 			if err := rc.take(seg); err != nil {
@@ -132,10 +157,40 @@ func (rc *reclaimer) work() {
 				return
 			}
 		}
-		if err := rc.moveSome(); err != nil {
-			return // without space there is nothing to be done
+		if rc.earn(); !rc.mayMove() || rc.moveSome() != nil {
+			return
 		}
 	}
+}
+
+// mayMove reports whether there is something to be moved for, and nothing that has to come first.
+func (rc *reclaimer) mayMove() bool {
+	return rc.credit >= moveBytes && !rc.mover.waits() && rc.retries.Due(stepMove, 0)
+}
+
+// adoptSoon has the log go on in its next segment where much waits for that, so that the space
+// comes back although nobody appends.
+func (rc *reclaimer) adoptSoon() {
+	m, waiting := &rc.mover, int64(0)
+	m.mu.Lock()
+	for _, seg := range m.next.from {
+		waiting += seg.size
+	}
+	enough := max(idleGarbage*rc.j.keeper.segmentBytes(), rc.j.opts.garbage)
+	due := len(m.next.runs) > 0 && waiting >= enough && !m.urgent.Swap(true)
+	var g *group
+	if due {
+		g = m.next.runs[0].group
+	}
+	m.mu.Unlock()
+	if !due {
+		return
+	}
+	r := requests.Get().(*request)
+	defer r.release()
+	r.kind, r.group, r.low = recordDelete, g, 1 // up to 0, which is nothing
+	_ = rc.j.enqueue(r)                         // what fails here fails for whoever appends next
+	m.urgent.Store(false)
 }
 
 // earn turns what was appended into credit.
@@ -145,8 +200,23 @@ func (rc *reclaimer) earn() {
 	rc.seen = now
 }
 
-// choose returns the segment in which the least is live, when there is enough to be gained.
-func (rc *reclaimer) choose() (least *segment) {
+// choose returns the segment in which the least is live, when there is enough to be gained. It
+// looks first what is live where that has to be known.
+func (rc *reclaimer) choose() *segment {
+	for !rc.stopped() {
+		doubted, least := rc.survey()
+		if doubted == nil {
+			return least
+		}
+		_ = rc.retries.Note(stepWeigh, doubted.number, rc.j.weigh(doubted))
+	}
+	return nil
+}
+
+// survey returns the segment in which the least is live, when there is enough to be gained, or one
+// of which it has to be known first what is live: where nobody has looked since the log was opened,
+// and where the decision may depend on it.
+func (rc *reclaimer) survey() (doubted, least *segment) {
 	j := rc.j
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -154,18 +224,29 @@ func (rc *reclaimer) choose() (least *segment) {
 	defer rc.mover.mu.Unlock()
 	j.keeper.mu.Lock()
 	defer j.keeper.mu.Unlock()
-	live, dead := int64(0), int64(0)
+	live, dead, doubt := int64(0), int64(0), int64(0)
 	var small []*segment
 	for _, seg := range j.segments {
 		n := seg.liveBytes()
 		live += n
 		// One without its index gets that soon, of what the log refers to then: an index without what has moved must not be there before the
 		// checkpoint that says so.
-		if seg == j.tail || seg.filling || seg.rw != nil || rc.mover.taken[seg] {
+		if seg == j.tail || seg.filling || seg.unsealed || rc.mover.taken[seg] {
 			continue
 		}
-		dead += seg.end - framesOffset - n
-		if rc.failed[seg.number] || seg.bad != nil {
+		dead += seg.used() - n
+		if seg.bad != nil {
+			continue
+		}
+		if d := seg.doubtful(); d > 0 && rc.retries.Due(stepWeigh, seg.number) {
+			if doubt += d; doubted == nil || d > doubted.doubtful() {
+				doubted = seg
+			}
+			if seg.guessed || seg.live*blockBytes <= seg.used()/cheapShare {
+				return seg, nil
+			}
+		}
+		if rc.waits(seg) {
 			continue
 		}
 		if isMoved(seg.number) && seg.end < j.keeper.segmentBytes()/2 {
@@ -175,17 +256,40 @@ func (rc *reclaimer) choose() (least *segment) {
 			least = seg
 		}
 	}
-	if len(small) > mostSmall {
-		return small[0]
+	enough := cmp.Or(j.opts.garbage, idleGarbage*j.keeper.segmentBytes())
+	switch {
+	case doubted != nil && dead+doubt > max(live-doubt, enough):
+		return doubted, nil
+	case len(small) > mostSmall:
+		return nil, small[0]
+	case dead <= max(live, enough):
+		return nil, nil
 	}
-	if dead <= max(live, cmp.Or(j.opts.garbage, idleGarbage*j.keeper.segmentBytes())) {
-		return nil
-	}
-	return least
+	return nil, least
 }
 
-// density returns the share of its entries that are live. The caller holds journal.mu.
-func (s *segment) density() float64 { return float64(s.live) / float64(max(s.stored, 1)) }
+// waits reports whether nothing is to be moved out of a segment now: that has failed, or what was
+// moved before it failed is not part of the log yet, and would be moved again. The caller holds
+// mover.mu.
+func (rc *reclaimer) waits(seg *segment) bool {
+	if rc.retries.Tries(stepMove, seg.number) == 0 {
+		return false
+	}
+	return !rc.retries.Due(stepMove, seg.number) ||
+		slices.ContainsFunc(rc.mover.next.runs, func(r movedRun) bool { return r.from == seg })
+}
+
+// forget lets go of failures of segments that are gone.
+func (rc *reclaimer) forget() {
+	there := func(number uint64) bool {
+		rc.j.mu.RLock()
+		defer rc.j.mu.RUnlock()
+		return number == 0 ||
+			slices.ContainsFunc(rc.j.segments, func(seg *segment) bool { return seg.number == number })
+	}
+	rc.retries.Keep(stepWeigh, there)
+	rc.retries.Keep(stepMove, there)
+}
 
 // take makes the list of the live entries of a segment, in the order in which they lie there.
 func (rc *reclaimer) take(seg *segment) error {
@@ -247,9 +351,9 @@ func (rc *reclaimer) moveSome() error {
 	if last {
 		rc.list, rc.seg = nil, nil
 	}
-	if err := rc.mover.write(seg, list, last && !rc.failed[seg.number]); err != nil {
+	whole := last && rc.retries.Tries(stepMove, seg.number) == 0
+	if err := rc.retries.Note(stepMove, 0, rc.mover.write(seg, list, whole)); err != nil {
 		rc.list, rc.seg = nil, nil // it is made anew
-		rc.mover.report(err)
 		return err
 	}
 	rc.movedEntries.Add(uint64(len(list)))
@@ -273,11 +377,10 @@ func (rc *reclaimer) read(m *movedEntry) error {
 	})
 }
 
-// giveUp leaves a segment alone from now on: it stays until what cannot be read is deleted. What is gone meanwhile is no failure.
+// giveUp leaves a segment alone for a while: until what cannot be read now is deleted, or can be
+// read again. What is gone meanwhile is no failure.
 func (rc *reclaimer) giveUp(seg *segment, err error) {
-	if errors.Is(err, errGone) || rc.failed[seg.number] {
-		return
+	if !errors.Is(err, errGone) {
+		_ = rc.retries.Note(stepMove, seg.number, err)
 	}
-	rc.failed[seg.number] = true
-	rc.j.opts.Logger.Warn("wal: entries of a segment cannot be moved, so it stays until they are deleted", "segment", seg.path, "err", err)
 }

@@ -228,7 +228,7 @@ func (rec *recovery) load() error {
 		return nil
 	}
 	rec.groups, rec.segments = make(map[uint64]*group), make(map[uint64]*segment)
-	rec.tail.live, rec.tail.stored = 0, 0
+	rec.tail.live, rec.tail.stored, rec.tail.bytes, rec.tail.doubt = 0, 0, 0, 0
 	end, err := rec.replay(r)
 	if err != nil {
 		return err
@@ -333,7 +333,7 @@ func (rec *recovery) replayFrame(frame []byte, h frameHeader, seg *segment, off 
 			if q.a == 0 {
 				return seg.corrupt(at, "an entry of index 0")
 			}
-			rec.group(q.group).put(q.a, seg, []uint32{uint32(at >> 3)})
+			rec.group(q.group).put(q.a, seg, []placed{q.spot(at)})
 			return nil
 		case !whole:
 			return seg.corrupt(at, "a record of frame %d is damaged", h.sequence)
@@ -460,6 +460,7 @@ func (rec *recovery) isThere(seg *segment) bool {
 // nothing is read until somebody asks for its entries; damage there concerns only them.
 func (rec *recovery) finish(numbers []uint64) {
 	for _, g := range rec.groups {
+		g.estimate()
 		g.lowerCommit()
 		g.publish()
 	}

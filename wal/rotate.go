@@ -57,13 +57,14 @@ func (w *writer) takeNext(size int64, entries int) (*segment, error) {
 func (w *writer) take(seg *segment) {
 	w.j.handles.keep(seg, seg.rw)
 	w.seg = seg
+	w.j.reclaimer.mover.urgent.Store(false)
 	w.marked, w.alone, w.end = marker{}, false, nil
 }
 
 // fits reports whether a frame that ends at end leaves room in the tail for its index. Entries do not join a frame that
 // needed a larger segment, or they would keep all of that when the large ones are deleted.
 func (w *writer) fits(end int64, entries int) bool {
-	if w.alone && entries > 0 {
+	if w.alone && entries > 0 || w.j.reclaimer.mover.urgent.Load() {
 		return false
 	}
 	return end+indexRoom(w.seg.stored+int64(entries))+w.checkpointRoom <= w.seg.size

@@ -72,7 +72,7 @@ func (p *pass) record(q *record, at int64, whole, first bool) error {
 	case q.kind == recordEntry:
 		p.reached = max(p.reached, q.a)
 		if wanted {
-			p.group(q.group).put(q.a, p.seg, []uint32{uint32(at >> 3)})
+			p.group(q.group).put(q.a, p.seg, []placed{q.spot(at)})
 		}
 	case !whole:
 		p.doubtful(q, at)

@@ -58,7 +58,8 @@ func (p *pass) findMovedIn(part *part, gone map[uint64]*segment) error {
 				}
 			case q.kind == recordEntry && from != nil && p.groups[q.group] != nil:
 				to.end = max(to.end, off+h.length)
-				run := movedRun{group: p.groups[q.group], from: from, to: to, first: q.a, offs: []uint32{uint32(at >> 3)}}
+				run := movedRun{group: p.groups[q.group], from: from, to: to, first: q.a}
+				run.spots = []placed{q.spot(at)}
 				run.apply()
 			}
 			return nil

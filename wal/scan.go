@@ -244,7 +244,7 @@ func scanIndex(r *reader, end int64, m marker) ([]indexedRun, error) {
 				if groups[rec.group] == nil {
 					groups[rec.group] = newGroup(rec.group)
 				}
-				groups[rec.group].put(rec.a, any, []uint32{uint32(at >> 3)})
+				groups[rec.group].put(rec.a, any, []placed{rec.spot(at)})
 			}
 			return nil
 		})

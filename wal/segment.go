@@ -29,7 +29,10 @@ type segment struct {
 	end      int64         // offset behind it
 	live     int64         // entries that are in some group's runs
 	stored   int64         // entries that were ever put into it
+	bytes    int64         // of the live ones, with what their frames took for them
+	doubt    int64         // by how much bytes may be wrong, at most; see weight
 	blocks   []*cacheBlock // by number, nil where not in memory
+	guessed  bool          // bytes is what the average says
 	freed    bool          // nothing in it is live, and the cache has forgotten it
 	filling  bool          // entries are still moved into it
 
@@ -44,6 +47,9 @@ type segment struct {
 	// rw is open for writing while the segment is prepared, written, or not sealed yet. It is the writer's and the
 	// keeper's.
 	rw vfs.File
+
+	// unsealed is set until its index was written. Guarded by keeper.mu.
+	unsealed bool
 
 	// successor is the identity of the segment in which the log goes on.
 	successor uint64
@@ -167,6 +173,12 @@ func readHeader(f vfs.File, dir string, number uint64) (seg *segment, m marker, 
 	}
 	seg = newSegment(dir, h)
 	return seg, parseMarker(b[markerOffset:], seg.seed, h.size), nil
+}
+
+// lasting reports whether an error of a segment stays: whoever looks again finds the same.
+func lasting(err error) bool {
+	return errors.Is(err, ballast.ErrCorrupt) || errors.Is(err, ballast.ErrUnknownVersion) ||
+		errors.Is(err, fs.ErrNotExist)
 }
 
 // handles bounds how many segments are open for reading.

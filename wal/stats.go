@@ -3,6 +3,7 @@ package wal
 import (
 	"time"
 
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
 )
 
@@ -14,7 +15,7 @@ type Stats struct {
 	CommitIndex uint64 // 0 unless raft v1.8.0 is told to track it
 	Entries     uint64 // that can be read; fewer than the indexes between the first and the last when there are gaps
 	Segments    int    // files that hold entries, and the one that is written
-	LiveBytes   int64  // of live entries with their headers; estimated by the average size in each segment
+	LiveBytes   int64  // of live entries with their headers; an estimate until the first write
 	DiskBytes   int64  // that the file system says all files of the log take, also the prepared one
 
 	// Failed is why nothing is written any more: the write or sync that failed, or a
@@ -25,6 +26,12 @@ type Stats struct {
 	// another folder now, or to none: the next rotation will say so, and end the writes. It is nil
 	// otherwise, and while a write stalls. It is that of a reader, too.
 	Displaced error
+
+	// Troubles is how many steps of the background fail now and are tried again, and Trouble is the
+	// one that has failed for the longest time, the zero value for none. They stop no call; but
+	// while one lasts space may not come back.
+	Troubles int
+	Trouble  ballast.Trouble
 
 	// Stalled is how long the durable write in progress has taken, once that is longer than Options.StallAfter; otherwise 0.
 	Stalled time.Duration
@@ -71,6 +78,7 @@ func (j *journal) stats() Stats {
 		Moved: j.reclaimer.movedEntries.Load(), MovedBytes: j.reclaimer.movedBytes.Load(),
 	}
 	st.Failed = j.failed.Err()
+	st.Troubles, st.Trouble = engine.Oldest(&k.retries, &j.reclaimer.retries)
 	st.measured(j)
 	if st.Stalled == 0 {
 		st.Displaced = engine.Displaced(j.held.Check())

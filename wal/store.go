@@ -323,9 +323,9 @@ func (s *Store) StableKeys() ([][]byte, error) {
 	return s.overlay.AllKeys(keys), nil
 }
 
-// Close waits for calls in progress and ends the log so that it opens without being read. Closing again does nothing, and
-// returns when the store is closed. One group of several is closed for itself; it can be had again from its [Groups], and the
-// log stays open.
+// Close waits for calls in progress and ends the log so that it opens without being read. Closing
+// again does nothing, and returns when the store is closed. One group of several is closed for
+// itself; it can be had again from its [Groups], and the log stays open.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	return s.gate.CloseWith(func() error {

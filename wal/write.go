@@ -162,7 +162,7 @@ type writer struct {
 	start, pos int64
 	digest     uint32
 	records    uint32
-	offs       []uint32 // of the frame's entries, in order, in units of 8 bytes
+	spots      []placed // of the frame's entries, in order
 	head       [recordHeaderBytes]byte
 	bufs       [][]byte
 	compressor compressor
@@ -268,7 +268,7 @@ func (w *writer) begin(size int64) {
 		}
 	}
 	w.pos, w.digest, w.records = w.start, 0, 0
-	w.offs = w.offs[:0]
+	w.spots = w.spots[:0]
 	w.put(zeroBlock[:frameHeaderBytes])
 }
 
@@ -314,12 +314,13 @@ func (w *writer) request(q *request) {
 	switch q.kind {
 	case recordEntry:
 		for _, l := range q.logs {
-			w.offs = append(w.offs, uint32(w.pos>>3))
 			r := w.compressor.entry(l, q.group.id)
+			w.spots = append(w.spots, r.spot(w.pos))
 			w.record(&r)
 		}
 		if q.staged {
 			w.record(&record{kind: recordCommit, group: q.group.id, a: q.commit})
+			w.spots[len(w.spots)-1].size += recordHeaderBytes >> 3
 		}
 	case recordSet:
 		w.record(&record{kind: recordSet, group: q.group.id, first: q.key, second: q.value, raw: uint32(len(q.value))})
@@ -387,9 +388,12 @@ func (w *writer) publish(batch []*request) {
 	}
 	w.seg.end, w.seg.sequence = w.pos, w.sequence
 	w.keepBlocks()
-	offs := w.offs
+	spots := w.spots
+	if len(spots) > 0 {
+		spots[0].size += frameHeaderBytes >> 3
+	}
 	for _, r := range batch {
-		offs = offs[j.apply(r, offs):]
+		spots = spots[j.apply(r, spots):]
 	}
 }
 
@@ -415,10 +419,11 @@ func (w *writer) keepBlocks() {
 	clear(w.blocks)
 }
 
-// apply does to the state what a durable request says, and returns how many of offs it used. The caller holds j.mu.
-func (j *journal) apply(r *request, offs []uint32) int {
+// apply does to the state what a durable request says, and returns how many of spots it used. The
+// caller holds j.mu.
+func (j *journal) apply(r *request, spots []placed) int {
 	g := r.group
-	replaced := false
+	died := int64(0)
 	switch r.kind {
 	case recordEntry:
 		for from := 0; from < len(r.logs); {
@@ -426,9 +431,7 @@ func (j *journal) apply(r *request, offs []uint32) int {
 			for to < len(r.logs) && r.logs[to].Index == r.logs[to-1].Index+1 {
 				to++
 			}
-			if g.put(r.logs[from].Index, j.tail, offs[from:to]) {
-				replaced = true
-			}
+			died += g.put(r.logs[from].Index, j.tail, spots[from:to])
 			from = to
 		}
 		if r.staged {
@@ -442,14 +445,14 @@ func (j *journal) apply(r *request, offs []uint32) int {
 		delete(j.groups, g.id)
 		fallthrough
 	case recordDelete:
-		g.remove(r.low, r.high)
+		died = g.remove(r.low, r.high)
 		g.lowerCommit()
-		replaced = true
 	}
 	if r.kind != recordSet && r.kind != recordUnset {
 		g.publish()
 	}
-	if replaced {
+	if died > 0 {
+		j.reclaimer.died += died
 		j.sweep()
 	}
 	return len(r.logs)

@@ -19,7 +19,8 @@ State is
   unused    nothing in it is live; it will be used again or removed
 
 Live are the entries that are there, stored those that were ever put into the file, also what was deleted
-or replaced since; the bytes that live ones take are estimated from that, by the average.
+or replaced since. What live ones take is what lies between them, or what their records say
+where others died.
 
 A file has its number for a name, in hexadecimal digits. Those for moved entries have numbers of their own,
 from 2^48 on: m1 is 0001000000000001.wal.
@@ -68,7 +69,7 @@ type segmentJSON struct {
 	Groups     int     `json:"groups,omitempty"` // that have live entries in it, where several share the log
 	Live       int64   `json:"live_entries"`
 	Stored     int64   `json:"stored_entries"`
-	LiveBytes  int64   `json:"live_bytes"` // estimated
+	LiveBytes  int64   `json:"live_bytes"` // with headers
 	EndBytes   int64   `json:"end_bytes"`  // up to where it is written
 	SizeBytes  int64   `json:"size_bytes"`
 	DiskBytes  int64   `json:"disk_bytes"`

@@ -45,8 +45,9 @@ func (g *Gate) Close() bool {
 	return !was
 }
 
-// CloseWith closes the gate, calls end once everybody has left, and returns its error. Another call of it that comes
-// meanwhile returns nil when end has returned, and so does each later one: after any of them all is closed.
+// CloseWith closes the gate, calls end once everybody has left, and returns its error. Another call
+// of it that comes meanwhile returns nil when end has returned, and so does each later one: after
+// any of them all is closed.
 func (g *Gate) CloseWith(end func() error) (err error) {
 	g.once.Do(func() {
 		if g.Close() {

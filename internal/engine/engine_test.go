@@ -304,3 +304,33 @@ func TestOverlay(t *testing.T) {
 		t.Errorf("Keys = %q", keys)
 	}
 }
+
+// A Close beside another one returns when what the first one ends has ended.
+func TestGateCloseWith(t *testing.T) {
+	var g Gate
+	ending, end := make(chan struct{}), make(chan struct{})
+	first, second := make(chan error, 1), make(chan error, 1)
+	failure := errors.New("failure")
+	go func() {
+		first <- g.CloseWith(func() error {
+			close(ending)
+			<-end
+			return failure
+		})
+	}()
+	<-ending
+	go func() { second <- g.CloseWith(func() error { return errors.New("ended twice") }) }()
+	for range 1000 {
+		runtime.Gosched()
+	}
+	if err := g.Enter(); err != ballast.ErrClosed || len(second) > 0 {
+		t.Errorf("while it ends a call gets %v, and %d Closes have returned", err, len(second))
+	}
+	close(end)
+	if err := <-first; err != failure {
+		t.Errorf("the first Close returns %v", err)
+	}
+	if err := <-second; err != nil {
+		t.Errorf("the second Close returns %v", err)
+	}
+}

@@ -192,7 +192,8 @@ func (l *Log) GetCommitIndex() (uint64, error) {
 	return 0, nil
 }
 
-// Close waits for calls in progress and lets go of the files. Closing again does nothing, and returns when they are closed.
+// Close waits for calls in progress and lets go of the files. Closing again does nothing, and
+// returns when they are closed.
 func (l *Log) Close() error {
 	return l.gate.CloseWith(func() error {
 		if err := l.close(); err != nil {

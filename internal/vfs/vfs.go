@@ -124,6 +124,12 @@ func IsNoSpace(err error) bool {
 	return ok && (errno == handleDiskFull || errno == diskFull)
 }
 
+// IsNoFile reports whether err is for want of descriptors, of the process or of the system: nothing
+// was tried.
+func IsNoFile(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // AlignedBytes returns n zero bytes at an address that [File.WriteBlocks] takes. Of one MiB and more they lie in huge
 // pages of memory, where the platform has them and the memory is new to the process; otherwise see [HugePages].
 func AlignedBytes(n int) []byte {
