@@ -53,7 +53,11 @@ func TestCleanCloseAboveDebris(t *testing.T) {
 		asleep(opts)
 		s := openWith(t, opts)
 		must(t, s.Close())
-		goesOn(t, seed, mem.Crash(seed), m)
+		after := mem.Crash(seed)
+		if after.ReadFile(segmentPath(dataDir, 2)) != nil {
+			t.Errorf("seed %d: the segment with debris is back beside a log that is closed", seed)
+		}
+		goesOn(t, seed, after, m)
 	}
 }
 

@@ -15,10 +15,11 @@ import (
 
 const linkedDir = "/copy"
 
-// linkAll makes a copy of hard links of all that is in the log's folder, as cp -al does.
+// linkAll makes a copy of hard links of what is in the log's folder, as cp -al does, but for LOCK: that one
+// would let only one of the two be open.
 func linkAll(mem *vfs.Mem, to string) {
 	for _, path := range mem.Files() {
-		if rest, ok := strings.CutPrefix(path, dataDir+"/"); ok {
+		if rest, ok := strings.CutPrefix(path, dataDir+"/"); ok && rest != engine.LockName {
 			mem.Link(path, filepath.Join(to, rest))
 		}
 	}
