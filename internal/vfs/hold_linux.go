@@ -1,9 +1,7 @@
 package vfs
 
 import (
-	"cmp"
 	"os"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +18,7 @@ func openWithoutLinks(path string) (handle, error) {
 	if err != nil {
 		return handle{}, err
 	}
-	return handle{os.NewFile(uintptr(fd), path)}, nil
+	return newHandle(os.NewFile(uintptr(fd), path)), nil
 }
 
 // nameOf returns a path that an open file has now, "" where /proc does not say. It may be one that
@@ -35,14 +33,17 @@ func nameOf(f *os.File) string {
 
 func descriptor(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
-// alias is the path of the descriptor.
-func (h handle) alias() string {
-	var named, is unix.Stat_t
-	path := descriptor(h.dir)
-	err := cmp.Or(unix.Stat(path, &named), unix.Fstat(int(h.dir.Fd()), &is))
-	if err != nil || named.Dev != is.Dev || named.Ino != is.Ino {
-		return "" // there is no /proc here, or that of somebody else
+// alias is the path of the descriptor, "" where there is no /proc, or that of somebody else.
+func (h handle) alias() (path string) {
+	err := h.use(func(dir *os.File) error {
+		path = descriptor(dir)
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+		return CheckName(path, dir)
+	})
+	if err != nil {
+		return ""
 	}
-	runtime.KeepAlive(h.dir)
 	return path
 }

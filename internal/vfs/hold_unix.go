@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,37 +23,70 @@ const ErrNotDir = unix.ENOTDIR
 
 // handle is an open folder. The zero handle stands for the one that the process is in, so that a
 // path is looked up by name.
-type handle struct{ dir *os.File }
+type handle struct{ *folder }
 
-func openHandle(path string) (handle, error) {
-	f, err := handle{}.openFile(path, os.O_RDONLY|unix.O_DIRECTORY)
-	return handle{f}, err
+type folder struct {
+	mu  sync.RWMutex // held for reading during a call, so that no number of a descriptor is used again in it
+	dir *os.File     // nil when it was closed
 }
 
-func (h handle) close() error { return h.dir.Close() }
+func newHandle(dir *os.File) handle { return handle{&folder{dir: dir}} }
 
-// at returns what calls with a folder and a path in it take.
-func (h handle) at(path string) (dir int, name string) {
-	if h.dir == nil {
-		return unix.AT_FDCWD, path
+func openHandle(path string) (handle, error) {
+	dir, err := handle{}.openFile(path, os.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return handle{}, err
 	}
-	return int(h.dir.Fd()), filepath.Base(path)
+	return newHandle(dir), nil
+}
+
+func (h handle) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	dir := h.dir
+	if h.dir = nil; dir == nil {
+		return nil
+	}
+	return dir.Close()
+}
+
+// use makes a call with the folder.
+func (h handle) use(call func(dir *os.File) error) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.dir == nil {
+		return fs.ErrClosed
+	}
+	return call(h.dir)
+}
+
+// at makes a call with a folder and the name of a path in it.
+func (h handle) at(path string, call func(dir int, name string) error) error {
+	if h.folder == nil {
+		return call(unix.AT_FDCWD, path)
+	}
+	return h.use(func(dir *os.File) error { return call(int(dir.Fd()), filepath.Base(path)) })
 }
 
 // openFile is os.OpenFile without asking the kernel, in five calls, whether the runtime can wait
 // for the file without a thread. For one on a disk it cannot.
-func (h handle) openFile(path string, flag int) (*os.File, error) {
-	dir, name := h.at(path)
-	return h.openName(dir, name, path, flag)
+func (h handle) openFile(path string, flag int) (f *os.File, err error) {
+	err = h.at(path, func(dir int, name string) error {
+		f, err = openAt(dir, name, path, flag)
+		return err
+	})
+	if err == nil {
+		return f, nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 }
 
-func (h handle) openName(dir int, name, path string, flag int) (*os.File, error) {
+func openAt(dir int, name, path string, flag int) (*os.File, error) {
 	fd, err := again(func() (int, error) {
 		return unix.Openat(dir, name, flag|unix.O_CLOEXEC, fileMode)
 	})
-	runtime.KeepAlive(h.dir)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
@@ -66,30 +100,33 @@ func again(call func() (int, error)) (n int, err error) {
 	}
 }
 
-func (h handle) list(path string) ([]string, error) {
-	d, err := h.openName(int(h.dir.Fd()), ".", path, os.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	names, err := d.Readdirnames(-1)
-	slices.Sort(names)
-	return names, errors.Join(err, d.Close())
+func (h handle) list(path string) (names []string, err error) {
+	err = h.use(func(dir *os.File) error {
+		d, err := openAt(int(dir.Fd()), ".", path, os.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		names, err = d.Readdirnames(-1)
+		slices.Sort(names)
+		return errors.Join(err, d.Close())
+	})
+	return names, err
 }
 
-func (h handle) sync() error { return h.dir.Sync() }
+func (h handle) sync() error { return h.use((*os.File).Sync) }
 
 // rename does as os.Rename: a folder is not replaced.
 func (h handle) rename(from, to string) error {
-	dir, old := h.at(from)
-	_, name := h.at(to)
-	var st unix.Stat_t
-	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		err = unix.EEXIST
-	} else {
+	name := filepath.Base(to)
+	err := h.at(from, func(dir int, old string) error {
+		var st unix.Stat_t
+		err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return unix.EEXIST
+		}
 		_, err = again(func() (int, error) { return 0, unix.Renameat(dir, old, dir, name) })
-	}
-	runtime.KeepAlive(h.dir)
+		return err
+	})
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
@@ -98,18 +135,19 @@ func (h handle) rename(from, to string) error {
 
 // remove does as os.Remove: a file, or a folder in which there is nothing.
 func (h handle) remove(path string) error {
-	dir, name := h.at(path)
-	unlink := func(flags int) error {
-		_, err := again(func() (int, error) { return 0, unix.Unlinkat(dir, name, flags) })
-		return err
-	}
-	err := unlink(0)
-	if err == unix.EISDIR || err == unix.EPERM {
-		if e := unlink(unix.AT_REMOVEDIR); e != unix.ENOTDIR {
-			err = e
+	err := h.at(path, func(dir int, name string) error {
+		unlink := func(flags int) error {
+			_, err := again(func() (int, error) { return 0, unix.Unlinkat(dir, name, flags) })
+			return err
 		}
-	}
-	runtime.KeepAlive(h.dir)
+		err := unlink(0)
+		if err == unix.EISDIR || err == unix.EPERM {
+			if e := unlink(unix.AT_REMOVEDIR); e != unix.ENOTDIR {
+				err = e
+			}
+		}
+		return err
+	})
 	if err != nil {
 		return &fs.PathError{Op: "remove", Path: path, Err: err}
 	}
@@ -117,10 +155,11 @@ func (h handle) remove(path string) error {
 }
 
 func (h handle) diskUsage(path string) (int64, error) {
-	dir, name := h.at(path)
 	var st unix.Stat_t
-	_, err := again(func() (int, error) { return 0, unix.Fstatat(dir, name, &st, 0) })
-	runtime.KeepAlive(h.dir)
+	err := h.at(path, func(dir int, name string) error {
+		_, err := again(func() (int, error) { return 0, unix.Fstatat(dir, name, &st, 0) })
+		return err
+	})
 	if err != nil {
 		return 0, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
@@ -169,7 +208,13 @@ func tryLock(f *os.File) error {
 	return err
 }
 
-func (h *heldFS) check() error { return CheckName(h.path, h.dir) }
+func (h *heldFS) check() error {
+	err := h.use(func(dir *os.File) error { return CheckName(h.path, dir) })
+	if errors.Is(err, fs.ErrClosed) {
+		return nil
+	}
+	return err
+}
 
 // CheckName returns a [*DisplacedError] when path leads to another file or folder than the open
 // one, or to none, and nil when it leads there or that cannot be found out. It allocates nothing

@@ -68,7 +68,7 @@ func (h *memHeld) check() error {
 }
 
 // removedDir is where nothing is.
-const removedDir = "removed\x00"
+const removedDir = "(removed)"
 
 // at returns what a path is now.
 func (h *memHeld) at(path string) string {
