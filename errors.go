@@ -138,8 +138,8 @@ func (e *DisplacedError) Error() string {
 	if e.Now != "" {
 		now = "; what it has acknowledged is in " + e.Now
 	}
-	return fmt.Sprintf("ballast: %s was renamed, removed or mounted over while this store was open, "+
-		"and leads to something else now, or to nothing%s: end this process, put the store back "+
+	return fmt.Sprintf("ballast: %s was renamed, removed or mounted over while this store was "+
+		"open, and leads to something else now, or to nothing%s: end this process, put the store back "+
 		"under its name, and open it again", e.Path, now)
 }
 

@@ -46,17 +46,17 @@ func TestErrors(t *testing.T) {
 		{
 			"displaced",
 			&ballast.DisplacedError{Path: "/data/raft", Now: "/data/old"},
-			"ballast: /data/raft was renamed, removed or mounted over while this store was open, and leads to something " +
-				"else now, or to nothing; what it has acknowledged is in /data/old: end this process, put the store " +
-				"back under its name, and open it again",
+			"ballast: /data/raft was renamed, removed or mounted over while this store was open, " +
+				"and leads to something else now, or to nothing; what it has acknowledged is " +
+				"in /data/old: end this process, put the store back under its name, and open it again",
 			[]error{ballast.ErrDisplaced}, []error{ballast.ErrCorrupt, ballast.ErrLocked},
 		},
 		{
 			"removed",
 			&ballast.DisplacedError{Path: "/data/raft"},
-			"ballast: /data/raft was renamed, removed or mounted over while this store was open, and leads to something " +
-				"else now, or to nothing; what it has acknowledged is not there: end this process, put the store " +
-				"back under its name, and open it again",
+			"ballast: /data/raft was renamed, removed or mounted over while this store was open, " +
+				"and leads to something else now, or to nothing; what it has acknowledged is " +
+				"not there: end this process, put the store back under its name, and open it again",
 			[]error{ballast.ErrDisplaced}, nil,
 		},
 		{

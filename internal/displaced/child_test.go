@@ -109,7 +109,9 @@ func (c *child) open(engine, path string) (err error) {
 		}
 	case "badger":
 		var s *badgerstore.Store
-		opts := &badgerstore.Options{MaxEntryBytes: entryBytes, GCInterval: -1, ReserveBytes: -1, Metrics: c}
+		opts := &badgerstore.Options{
+			MaxEntryBytes: entryBytes, GCInterval: -1, ReserveBytes: -1, Metrics: c,
+		}
 		opts.Badger = func(o *badger.Options) {
 			o.MemTableSize, o.ValueThreshold, o.ValueLogFileSize = 1<<20, 32<<10, 1<<20
 		}

@@ -27,10 +27,13 @@ func init() {
 				tr.mount("peer/disk")
 				tr.name = tr.at("peer/disk/raft")
 			},
-			change: func(tr *trial) { must(tr.t, unix.Unmount(tr.at("peer/disk"), unix.MNT_DETACH)) },
+			change: func(tr *trial) {
+				must(tr.t, unix.Unmount(tr.at("peer/disk"), unix.MNT_DETACH))
+			},
 		},
 		event{
-			name: "two stores exchanged", open: store, displaced: true, now: "peer/other", says: true,
+			name: "two stores exchanged", open: store,
+			displaced: true, now: "peer/other", says: true,
 			change: func(tr *trial) {
 				tr.empty("peer/other")
 				must(tr.t, unix.Renameat2(unix.AT_FDCWD, tr.at(store),

@@ -85,7 +85,9 @@ func useHeld(t *testing.T, d *Dir) error {
 		t.Errorf("the file takes %d bytes (%v)", n, err)
 	}
 	other := at("other")
-	for _, call := range []error{second(d.Open(other)), second(d.OpenRead(other)), d.Remove(other)} {
+	for _, call := range []error{
+		second(d.Open(other)), second(d.OpenRead(other)), d.Remove(other),
+	} {
 		if !errors.Is(call, fs.ErrNotExist) {
 			t.Errorf("a file that is in the other folder only: %v", call)
 		}

@@ -26,7 +26,7 @@ const ErrNotDir = unix.ENOTDIR
 type handle struct{ *folder }
 
 type folder struct {
-	mu  sync.RWMutex // held for reading during a call, so that no number of a descriptor is used again in it
+	mu  sync.RWMutex // held for reading in a call, so that nobody gets the descriptor meanwhile
 	dir *os.File     // nil when it was closed
 }
 
