@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -45,16 +46,24 @@ func lookAt(path string) (os.FileInfo, error) {
 
 func (h handle) close() error { return nil }
 
+// at returns where the file of a path in the folder is: a relative one may mean another by now.
+func (h handle) at(path string) string {
+	if h.is == nil { // the zero handle
+		return path
+	}
+	return filepath.Join(h.path, filepath.Base(path))
+}
+
 func (h handle) openFile(path string, flag int) (*os.File, error) {
 	if flag&os.O_CREATE != 0 {
 		if err := h.check(); err != nil {
 			return nil, err
 		}
 	}
-	return os.OpenFile(path, flag, fileMode)
+	return os.OpenFile(h.at(path), flag, fileMode)
 }
 
-func (h handle) list(path string) ([]string, error) { return osFS{}.List(path) }
+func (h handle) list(string) ([]string, error) { return osFS{}.List(h.path) }
 
 func (h handle) sync() error { return osFS{}.SyncDir(h.path) }
 
@@ -62,23 +71,23 @@ func (h handle) rename(from, to string) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	return os.Rename(from, to)
+	return os.Rename(h.at(from), h.at(to))
 }
 
 func (h handle) remove(path string) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	return os.Remove(path)
+	return os.Remove(h.at(path))
 }
 
-func (h handle) diskUsage(path string) (int64, error) { return osFS{}.DiskUsage(path) }
+func (h handle) diskUsage(path string) (int64, error) { return osFS{}.DiskUsage(h.at(path)) }
 
 func (h handle) lock(path string) (io.Closer, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	return osFS{}.Lock(path)
+	return osFS{}.Lock(h.at(path))
 }
 
 func (h handle) check() error { return checkName(h.path, h.is) }
