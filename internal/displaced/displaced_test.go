@@ -19,14 +19,12 @@ type trial struct {
 	name   string // that both open
 }
 
-// empty makes what an engine finds nothing in.
+// empty makes a folder in which an engine finds nothing. bbolt makes its file itself.
 func (tr *trial) empty(name string) {
 	tr.t.Helper()
-	if tr.engine == "bolt" {
-		must(tr.t, os.WriteFile(tr.at(name), nil, 0o600))
-		return
+	if tr.engine != "bolt" {
+		must(tr.t, os.Mkdir(tr.at(name), 0o700))
 	}
-	must(tr.t, os.Mkdir(tr.at(name), 0o700))
 }
 
 func (tr *trial) at(name string) string { return filepath.Join(tr.dir, name) }

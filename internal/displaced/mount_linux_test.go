@@ -35,6 +35,9 @@ func init() {
 			name: "two stores exchanged", open: store,
 			displaced: true, now: "peer/other", says: true,
 			change: func(tr *trial) {
+				if tr.engine == "bolt" {
+					tr.t.Skip("an empty file is no store")
+				}
 				tr.empty("peer/other")
 				must(tr.t, unix.Renameat2(unix.AT_FDCWD, tr.at(store),
 					unix.AT_FDCWD, tr.at("peer/other"), unix.RENAME_EXCHANGE))
