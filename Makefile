@@ -1,5 +1,5 @@
 # The few targets that people use. Everything here also works as the plain command that it runs.
-.PHONY: test race lint compare groups demo conformance crash flips faults fuzz powercut cluster soak mutants peers ci
+.PHONY: test race lint compare groups demo conformance crash flips faults fuzz powercut cluster live soak mutants peers ci
 
 # How long the long forms are; CI has smaller figures.
 POINTS ?= 300000
@@ -56,6 +56,10 @@ powercut: ## the power of real ext4, xfs and btrfs is cut; as root
 
 cluster: ## partitions, kills and a full disk; as root
 	go test ./internal/cluster -run '^TestCluster$$' -v -timeout 1h -args -for 5m -seed $(SEED)
+
+live: ## an hour of reading and copying a log beside its writer: no damage is seen
+	go test ./wal -run '^TestReadBetweenAnyTwoCalls$$' -v -timeout 1h -args -live.turns=2000
+	go test ./wal ./internal/cli -run '^TestLive' -v -timeout 25h -args -live.for=$(FOR)
 
 soak: ## an hour of appends, compaction and reads: nothing grows
 	go run ./internal/soak -for $(FOR)

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,10 +41,6 @@ type BackupInfo struct {
 	Bytes       int64 // that were copied
 }
 
-// backupTries is how often a log that goes on is read anew, when what is being copied is used again meanwhile. Segments that
-// are copied already are not copied again.
-const backupTries = 20
-
 // isContent reports whether a name keeps a folder from being taken for an empty one.
 func isContent(name string) bool { return !engine.Beside(name) }
 
@@ -60,9 +57,10 @@ func isContent(name string) bool { return !engine.Beside(name) }
 // Errors are those of [OpenReadOnly]; a [*ballast.CorruptionError] names the damage in dir.
 func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupInfo, error) {
 	fsys := vfs.OS
-	b := &backup{ctx: ctx, progress: func(BackupProgress) {}, done: make(map[uint64]*segment)}
+	b := &backup{ctx: ctx, settle: settle, progress: func(BackupProgress) {},
+		done: make(map[uint64]*segment)}
 	if opts != nil && opts.fs != nil {
-		fsys = opts.fs
+		fsys, b.settle = opts.fs, nil
 	}
 	if opts != nil && opts.Progress != nil {
 		b.progress = opts.Progress
@@ -92,18 +90,10 @@ func Backup(ctx context.Context, dir, dst string, opts *BackupOptions) (BackupIn
 	return info, err
 }
 
-// run copies the log, again and again where it goes on meanwhile.
+// run copies the log, again where it goes on meanwhile.
 func (b *backup) run() (BackupInfo, error) {
-	for tries, same, last := 1, 1, ""; ; tries++ {
-		info, err := b.try()
-		again := errors.Is(err, ballast.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errEmpty)
-		if !again || tries == backupTries || b.ctx.Err() != nil {
-			return info, err
-		}
-		if same++; err.Error() != last {
-			same, last = 1, err.Error()
-		}
-		if same == refreshTries { // it is damage, and no segment that is used again
+	for {
+		if info, err := b.try(); !errors.Is(err, errGone) {
 			return info, err
 		}
 	}
@@ -113,20 +103,23 @@ func (b *backup) run() (BackupInfo, error) {
 type backup struct {
 	ctx      context.Context
 	in, out  vfs.FS // of dir and of dst
+	settle   func()
 	dir, dst string
 	progress func(BackupProgress)
 	buf      []byte
 
 	done  map[uint64]*segment // older segments that are in dst, by number
+	gone  *segment            // that had lost its file before it was copied; nil for none
 	bytes int64               // copied
 	total int64
 }
 
 const backupBytes = 1 << 20
 
-// try copies what the log is now.
+// try copies what the log is now. The error matches errGone when the log went on meanwhile and a
+// part of it was used again: then segments that are copied already are not copied again.
 func (b *backup) try() (info BackupInfo, err error) {
-	rec, err := recoverLog(b.in, b.dir, false)
+	rec, err := readLog(b.in, b.dir, b.settle)
 	if errors.Is(err, errEmpty) {
 		return info, fmt.Errorf("wal: there is no log in %s: %w: %w", b.dir, errEmpty, fs.ErrNotExist)
 	}
@@ -155,6 +148,9 @@ func (b *backup) try() (info BackupInfo, err error) {
 	m := rec.marker
 	m.zeroed = m.end // what is zero behind it was never written, and takes no space
 	if err := b.segment(rec.tail, rec.file, m, marker{}); err != nil {
+		return info, err
+	}
+	if err := b.inPlace(rec.tail, nil); err != nil {
 		return info, err
 	}
 	if err := b.out.SyncDir(b.dst); err != nil {
@@ -190,24 +186,45 @@ func (b *backup) forget(rec *recovery) error {
 // older copies a segment that is written no more.
 func (b *backup) older(seg *segment) error {
 	if seg.bad != nil {
-		return seg.bad
+		return b.inPlace(seg, seg.bad)
 	}
 	found, f, m, err := openSegment(b.in, b.dir, seg.number, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = seg.corrupt(-1, "the segment's file is missing: %w", err)
+	}
 	if err != nil {
-		return err
+		return b.inPlace(seg, err)
 	}
 	defer f.Close() // it was only read from
-	if found.identity != seg.identity || found.size != seg.size {
-		return seg.corrupt(24, "this is another segment than the checkpoint names")
+	if found.header != seg.header {
+		return b.inPlace(seg, seg.corrupt(24, "this is another segment than the checkpoint names"))
 	}
 	if m.state != markerSealed { // it is about to get its index, and can do without
 		m = marker{}
 	}
-	if err := b.segment(seg, f, m, m); err != nil {
+	if err := b.inPlace(seg, b.segment(seg, f, m, m)); err != nil {
 		return err
 	}
 	b.done[seg.number] = seg
 	return nil
+}
+
+// inPlace is called when a segment was read, and returns what came of that when the segment has its
+// file still, and errGone when it was used for something else meanwhile. One that the log refers to
+// when it is read anew, and has no file, has lost it.
+func (b *backup) inPlace(seg *segment, err error) error {
+	if err != nil && !errors.Is(err, ballast.ErrCorrupt) {
+		return err
+	}
+	there, unknown := inPlace(b.in, seg)
+	if there || unknown != nil {
+		return cmp.Or(unknown, err)
+	}
+	if b.gone != nil && b.gone.header == seg.header {
+		return cmp.Or(err, seg.corrupt(-1, "the segment's file is missing"))
+	}
+	b.gone = seg
+	return errGone
 }
 
 // segment copies the frames of a segment, the index that a marker names, and at last the header, with a marker.
@@ -261,8 +278,8 @@ func (b *backup) copy(seg *segment, f, out vfs.File, from, to int64) error {
 	return nil
 }
 
-// check opens the copy and reads every entry. A segment of which one is damaged was used again while it was copied, or is damaged in
-// the log.
+// check opens the copy and reads every entry. What is damaged in it is damaged in the log: nothing
+// was used again before it was copied.
 func (b *backup) check(rec *recovery) (info BackupInfo, err error) {
 	gs, err := OpenGroupsReadOnly(b.dst, &Options{fs: b.out})
 	if err != nil {
@@ -282,7 +299,6 @@ func (b *backup) check(rec *recovery) (info BackupInfo, err error) {
 		for _, r := range g.runs { // nobody changes them
 			for i := range uint64(r.count()) {
 				if err := j.get(g, r.first+i, new(raft.Log)); err != nil {
-					delete(b.done, r.seg.number)
 					return info, b.inSource(err)
 				}
 				if err := b.ctx.Err(); err != nil {

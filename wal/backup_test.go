@@ -75,6 +75,32 @@ func TestBackupOfRecycledSegments(t *testing.T) {
 	checkCopied(t, mem, l.model)
 }
 
+// TestBackupWhileASegmentIsUsedAgain: the segment that is just being copied is used again. The copy
+// is the log of a later moment, and no damage is seen.
+func TestBackupWhileASegmentIsUsedAgain(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	for range 3 {
+		l.rotate()
+	}
+	first, reads := l.j.segments[0], 0
+	fsys := &vfs.Watch{FS: mem, Before: func(op vfs.Op, path string) {
+		if op != vfs.OpRead || path != first.path {
+			return
+		}
+		if reads++; reads == 2 { // its header was read, and its frames come next
+			l.remove(1, l.g.runs[0].last) // the others stay
+			l.rotate()
+		}
+	}}
+	info, err := Backup(t.Context(), dataDir, copyDir, &BackupOptions{fs: fsys})
+	must(t, err)
+	if l.Stats().Recycled == 0 || info.FirstIndex != l.model.First() || info.LastIndex != l.model.Last() {
+		t.Errorf("%+v, should be %s", info, l.model)
+	}
+	checkCopied(t, mem, l.model)
+}
+
 // TestBackupRefuses: what is damaged, not there, or in the way.
 func TestBackupRefuses(t *testing.T) {
 	mem := vfs.NewMem()

@@ -169,7 +169,8 @@ func TestReadersOfADisplacedLog(t *testing.T) {
 	must(t, l.DeleteRange(1, l.model.Last()-1))
 	l.model.Delete(1, l.model.Last()-1)
 	l.fill(1, 100) // the segments are gone, or used again
-	must(t, reader.j.refresh())
+	_, err = reader.j.refresh(reader.Readings())
+	must(t, err)
 	if err := check(l.model, reader); err != nil {
 		t.Errorf("read anew: %v", err)
 	}

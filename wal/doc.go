@@ -67,7 +67,7 @@
 //	weight.go weigh.go            what those that are live take
 //	read.go cache.go              the path of a read
 //	recover.go scan.go load.go    what a directory holds
-//	readonly.go                   reading a log that somebody else writes
+//	readonly.go live.go           reading a log that somebody else writes
 //	compact.go                    giving back what is reserved for writes to come
 //	inspect.go backup.go          what tools ask about the files, and a copy of them
 //	salvage*.go                   what can be read of a damaged directory

@@ -163,29 +163,44 @@ func (j *journal) knownSegments(of *group) (infos []SegmentInfo, tail uint64) {
 	return infos, j.tail.number
 }
 
-// measure looks at a segment's file, and at the header in it; one that is gone takes nothing.
+// measure looks at a segment's file, and at the header in it; one that is gone takes nothing. A
+// header that says something else is looked at again until it says the same: the file may have been
+// opened while the owner of the log used it again, under another name.
 func (j *journal) measure(info *SegmentInfo) error {
+	for before := ""; ; {
+		found, err := j.measureOnce(info)
+		if err != nil || found == nil || found.Error() == before {
+			if info.Err == nil {
+				info.Err = found
+			}
+			return err
+		}
+		before = found.Error()
+	}
+}
+
+// measureOnce returns what is wrong with the header.
+func (j *journal) measureOnce(info *SegmentInfo) (found, err error) {
+	info.SizeBytes, info.DiskBytes = 0, 0
 	disk, err := j.fs.DiskUsage(info.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("wal: %w", err)
+		return nil, fmt.Errorf("wal: %w", err)
 	}
 	f, err := j.fs.OpenRead(info.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("wal: opening a segment: %w", err)
+		return nil, fmt.Errorf("wal: opening a segment: %w", err)
 	}
 	defer f.Close() // it was only read from
 	if info.SizeBytes, err = f.Size(); err != nil {
-		return fmt.Errorf("wal: %w", err)
+		return nil, fmt.Errorf("wal: %w", err)
 	}
 	info.DiskBytes = disk
-	if _, _, err := readHeader(f, j.dir, info.Number); info.Err == nil {
-		info.Err = err
-	}
-	return nil
+	_, _, found = readHeader(f, j.dir, info.Number)
+	return found, nil
 }

@@ -42,6 +42,8 @@ type journal struct {
 	handles    handles
 	refreshing sync.Mutex // one reads a log anew at a time
 	readings   atomic.Uint64
+	seen       string // at the reading; guarded by refreshing
+	unreadable error  // what reading anew has found; guarded by refreshing
 
 	names     names
 	queue     queue
@@ -61,7 +63,7 @@ func openJournal(dir string, opts Options, readOnly bool) (*journal, error) {
 	}
 	j := newJournal(held, held, opts, readOnly)
 	if readOnly {
-		err = j.refresh()
+		_, err = j.refresh(0)
 	} else {
 		err = j.lockAndBegin()
 	}
@@ -190,7 +192,7 @@ func (j *journal) intact() bool {
 
 // begin brings the directory into a state in which the log can be written.
 func (j *journal) begin() error {
-	rec, err := recoverLog(j.fs, j.dir, true)
+	rec, err := recoverLog(j.fs, j.dir)
 	if err != nil && !errors.Is(err, errEmpty) {
 		return err
 	}

@@ -16,7 +16,12 @@ func (j *journal) loadIndex(seg *segment) error {
 	if !slices.ContainsFunc(j.groupsIn(seg), func(g *group) bool { return j.unloaded(g, seg) }) {
 		return nil
 	}
-	runs, err := j.readRuns(seg)
+	runs, err := j.readRuns(seg, true)
+	if err == nil && j.readOnly && !j.hasAll(seg, runs) {
+		// The segment may have got its index since the log was read, without what was deleted
+		// meanwhile. That is in its frames.
+		runs, err = j.readRuns(seg, false)
+	}
 	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ballast.ErrCorrupt) {
 		err = seg.corrupt(-1, "the segment's file is missing: %w", err)
 	}
@@ -60,8 +65,37 @@ func (j *journal) unloaded(g *group, seg *segment) bool {
 	return slices.ContainsFunc(g.runs, func(r run) bool { return r.seg == seg && !r.loaded() })
 }
 
-// readRuns returns the index of a segment, from where it was written or from the frames.
-func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
+// hasAll reports whether an index has each entry of which nobody knows yet where it is in the
+// segment.
+func (j *journal) hasAll(seg *segment, index []indexedRun) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	missing := int64(0)
+	for _, g := range j.groups {
+		for i := range g.runs {
+			if r := &g.runs[i]; r.seg == seg && !r.loaded() {
+				missing += r.count()
+			}
+		}
+	}
+	for _, part := range index {
+		g := j.groups[part.group]
+		if g == nil {
+			continue
+		}
+		last := part.first + uint64(len(part.offs)) - 1
+		for i := g.at(part.first); i < len(g.runs) && g.runs[i].first <= last; i++ {
+			if r := &g.runs[i]; r.seg == seg && !r.loaded() {
+				missing -= int64(min(last, r.last) - max(part.first, r.first) + 1)
+			}
+		}
+	}
+	return missing <= 0
+}
+
+// readRuns returns the index of a segment, from where it was written, when that is believed, or
+// from the frames.
+func (j *journal) readRuns(seg *segment, believed bool) ([]indexedRun, error) {
 	f, err := j.handles.pin(seg)
 	if err != nil {
 		return nil, err
@@ -86,8 +120,10 @@ func (j *journal) readRuns(seg *segment) ([]indexedRun, error) {
 			index = m
 		}
 	}
-	if runs := readIndex(r, index); runs != nil {
-		return runs, nil
+	if believed {
+		if runs := readIndex(r, index); runs != nil {
+			return runs, nil
+		}
 	}
 	return scanIndex(r, end, m)
 }

@@ -79,6 +79,10 @@ type Options struct {
 	// fs is the file system; nil is the real one.
 	fs vfs.FS
 
+	// settle waits for as long as what a reader finds may be a write in progress; nil where a write
+	// is seen in one moment.
+	settle func()
+
 	// inline does the work of the background after each write, in the same goroutine, so that a
 	// test repeats. busy has it never find the log idle.
 	inline, busy bool
@@ -149,7 +153,7 @@ func (o *Options) withDefaults() (Options, error) {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
 	if out.fs == nil {
-		out.fs = vfs.OS
+		out.fs, out.settle = vfs.OS, settle
 	}
 	return out, nil
 }

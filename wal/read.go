@@ -93,6 +93,8 @@ type location struct {
 	off  int64
 	end  int64 // of what is written in seg: behind it the next frame may be in the making
 	hint int64 // the record's length, or a little more; 0 where it is not known
+
+	reading uint64 // of the log that it is from
 }
 
 // getSlowly reads an entry that lies on the disk, or in more than one block.
@@ -102,7 +104,7 @@ func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) (err error) {
 	}
 	defer j.gate.Leave()
 	defer func() { j.meter.Missed(err) }()
-	for tries := 0; ; {
+	for d := new(doubt); ; {
 		at, err := j.locate(g, index)
 		if err == nil {
 			err = j.fetch(at, g.id, index, out)
@@ -110,14 +112,19 @@ func (j *journal) getSlowly(g *group, index uint64, out *raft.Log) (err error) {
 		if errors.Is(err, errGone) {
 			continue // it was deleted, or stored again, just now
 		}
-		if c, ok := errors.AsType[*ballast.CorruptionError](err); ok {
-			// The owner of the log may have deleted the entry since, and used its place for something else.
-			if tries++; j.readOnly && !j.mended && tries < refreshTries && j.refresh() == nil {
-				continue
-			}
+		c, ok := errors.AsType[*ballast.CorruptionError](err)
+		if !ok {
+			return err
+		}
+		// The owner of the log may have deleted the entry since, and used its place for something
+		// else.
+		damaged, err := d.damaged(j, &at, err)
+		if damaged {
 			return &ballast.CorruptionError{Path: c.Path, Offset: c.Offset, Index: index, Err: c.Err}
 		}
-		return err
+		if err != nil {
+			return fmt.Errorf("wal: entry %d: %w", index, err)
+		}
 	}
 }
 
@@ -130,7 +137,12 @@ func (j *journal) locate(g *group, index uint64) (at location, err error) {
 			j.mu.RUnlock()
 			return at, raft.ErrLogNotFound
 		}
-		at.seg = r.seg
+		at.seg, at.reading = r.seg, j.readings.Load()
+		if r.seg.condemned {
+			bad := r.seg.bad
+			j.mu.RUnlock()
+			return at, bad
+		}
 		if r.loaded() {
 			i := index - r.first
 			at.off, at.end = r.offset(i), r.seg.end
@@ -191,7 +203,8 @@ func (j *journal) view(at location, read func(b []byte) error) error {
 		return err
 	}
 	n := recordLength(b)
-	if n == 0 || n > at.end-at.off {
+	// What it says may be anything, and would be read for each entry that is damaged.
+	if n == 0 || n > at.end-at.off || at.hint >= recordHeaderBytes && n > at.hint {
 		return at.seg.corrupt(at.off, "its record says a length of %d bytes", n)
 	}
 	if have := int64(len(b)); n > have {

@@ -19,6 +19,12 @@ type recovery struct {
 	dir      string
 	writable bool // files are opened for that
 
+	// live is set where the log may be written meanwhile, see live.go.
+	live   bool
+	glance bool   // only the tail is looked for
+	settle func() // waits for as long as what seems damaged may be a write in progress; nil where it cannot be
+	seen   string // of the look that the state is from
+
 	groups   map[uint64]*group
 	segments map[uint64]*segment // that some group has entries in, or had when the tail began
 	order    []*segment          // those with live entries, ascending, and the tail
@@ -40,23 +46,22 @@ type recovery struct {
 // errEmpty is returned for a directory without a log, or with one whose creation did not end.
 var errEmpty = errors.New("wal: there is no log")
 
-// recoverLog reads what is in the directory. The caller closes rec.file and rec.unusedFile, which are nil after an error.
-func recoverLog(fsys vfs.FS, dir string, writable bool) (rec *recovery, err error) {
-	rec = &recovery{fs: fsys, dir: dir, writable: writable, groups: make(map[uint64]*group), segments: make(map[uint64]*segment)}
+func newRecovery(fsys vfs.FS, dir string) *recovery {
+	return &recovery{fs: fsys, dir: dir, groups: make(map[uint64]*group), segments: make(map[uint64]*segment)}
+}
+
+// recoverLog reads what is in the directory, of which the caller has the lock. The caller closes
+// rec.file and rec.unusedFile, which are nil after an error.
+func recoverLog(fsys vfs.FS, dir string) (rec *recovery, err error) {
+	rec = newRecovery(fsys, dir)
+	rec.writable = true
 	defer func() {
 		if err != nil {
 			rec.closeFiles()
 		}
 	}()
-	numbers, err := rec.list()
+	numbers, err := rec.find()
 	if err != nil {
-		return rec, err
-	}
-	ofLog, err := rec.ofLog(numbers)
-	if err != nil {
-		return rec, err
-	}
-	if err := rec.findTail(ofLog); err != nil {
 		return rec, err
 	}
 	if err := rec.load(); err != nil {
@@ -64,6 +69,19 @@ func recoverLog(fsys vfs.FS, dir string, writable bool) (rec *recovery, err erro
 	}
 	rec.finish(numbers)
 	return rec, nil
+}
+
+// find finds the tail, and returns the numbers of the segments, ascending.
+func (rec *recovery) find() (numbers []uint64, err error) {
+	numbers, err = rec.list()
+	if err != nil {
+		return nil, err
+	}
+	ofLog, err := rec.ofLog(numbers)
+	if err != nil {
+		return numbers, err
+	}
+	return numbers, rec.findTail(ofLog)
 }
 
 func (rec *recovery) closeFiles() {
@@ -138,7 +156,7 @@ func (rec *recovery) findTail(numbers []uint64) error {
 		// A marker is written behind the first frame.
 		used := m.state != markerNone
 		if !used {
-			used, err = beginsWithFrame(seg, f)
+			used, err = rec.beginsWithFrame(seg, f)
 		}
 		if errors.Is(err, ballast.ErrCorrupt) && rec.unused == nil {
 			debris, err = err, nil
@@ -187,8 +205,9 @@ func onlyMoved(dir string) error {
 }
 
 // beginsWithFrame reports whether a segment was written to. A first write that was cut off does not count.
-func beginsWithFrame(seg *segment, f vfs.File) (bool, error) {
-	v, _, _, err := judgeFirst(&reader{seg: seg, f: f})
+func (rec *recovery) beginsWithFrame(seg *segment, f vfs.File) (bool, error) {
+	r := &reader{seg: seg, f: f}
+	v, _, _, err := rec.settled(r, framesOffset, func() (verdict, frameHeader, []byte, error) { return judgeFirst(r) })
 	if err == nil && v == isDamaged {
 		err = seg.corrupt(framesOffset, "the first frame is damaged")
 	}
@@ -198,14 +217,17 @@ func beginsWithFrame(seg *segment, f vfs.File) (bool, error) {
 // checkUnused returns an error when there is a frame in a segment whose first one is not there. A log that was
 // closed is known to end before it.
 func (rec *recovery) checkUnused() error {
-	if rec.unused == nil || rec.tail != nil && rec.marker.state == markerClosed {
+	if rec.unused == nil || rec.glance || rec.tail != nil && rec.marker.state == markerClosed {
 		return nil
 	}
 	later, err := search(&reader{seg: rec.unused, f: rec.unusedFile}, framesOffset+8)
-	if err == nil && later != 0 {
-		err = rec.unused.corrupt(framesOffset, "the first frame is missing, there is another at %d", later)
+	if err != nil || later == 0 {
+		return err
 	}
-	return err
+	if begun, err := rec.begunMeanwhile(); begun || err != nil {
+		return err
+	}
+	return rec.unused.corrupt(framesOffset, "the first frame is missing, there is another at %d", later)
 }
 
 // judgeFirst judges the first frame of a segment, whose sequence number is its own.
@@ -267,36 +289,31 @@ func (rec *recovery) loadClosed(r *reader) bool {
 
 // replay reads the frames of the tail and returns where the last one ends.
 func (rec *recovery) replay(r *reader) (end int64, err error) {
-	seg := r.seg
-	first := true
-	for off := int64(framesOffset); ; off = frameStart(end) {
-		var (
-			v     verdict
-			h     frameHeader
-			frame []byte
-		)
+	seg, off := r.seg, int64(framesOffset)
+	next := func() (verdict, frameHeader, []byte, error) {
+		if off == framesOffset {
+			return judgeFirst(r)
+		}
+		return judge(r, off, rec.sequence+1)
+	}
+	for ; ; off = frameStart(end) {
 		if sequence, behind := rec.marker.repeats(off); behind > 0 && sequence == rec.sequence+1 {
 			rec.sequence, rec.lastStart, end = sequence, off, behind
 			continue
 		}
-		if first {
-			v, h, frame, err = judgeFirst(r)
-		} else {
-			v, h, frame, err = judge(r, off, rec.sequence+1)
-		}
-		if err != nil {
+		v, h, frame, err := rec.settled(r, off, next)
+		switch {
+		case err != nil:
 			return end, err
-		}
-		if v == isDamaged {
+		case v == isDamaged:
 			return end, seg.corrupt(off, "frame %d is damaged", rec.sequence+1)
+		case v == isEnd || v == isTorn:
+			return end, rec.nothingBehind(r, off, next)
 		}
-		if v == isEnd || v == isTorn {
-			return end, rec.nothingBehind(r, off)
-		}
-		if err := rec.replayFrame(frame, h, seg, off, first); err != nil {
+		if err := rec.replayFrame(frame, h, seg, off, off == framesOffset); err != nil {
 			return end, err
 		}
-		rec.sequence, rec.lastStart, end, first = h.sequence, off, off+h.length, false
+		rec.sequence, rec.lastStart, end = h.sequence, off, off+h.length
 	}
 }
 
@@ -314,15 +331,15 @@ func (m *marker) repeats(off int64) (sequence uint64, end int64) {
 }
 
 // nothingBehind returns an error when there is a frame behind the end of the log: then it is not the end.
-func (rec *recovery) nothingBehind(r *reader, off int64) error {
+func (rec *recovery) nothingBehind(r *reader, off int64, next judgement) error {
 	later, err := search(r, off+8)
-	if err != nil {
+	if err != nil || later == 0 {
 		return err
 	}
-	if later != 0 {
-		return r.seg.corrupt(off, "frame %d is missing, there is a later one at %d", rec.sequence+1, later)
+	if on, err := rec.wentOn(r, next); on || err != nil {
+		return err
 	}
-	return nil
+	return r.seg.corrupt(off, "frame %d is missing, there is a later one at %d", rec.sequence+1, later)
 }
 
 func (rec *recovery) replayFrame(frame []byte, h frameHeader, seg *segment, off int64, first bool) error {
@@ -447,9 +464,10 @@ func (rec *recovery) group(id uint64) *group {
 	return g
 }
 
-// isThere reports whether a segment of moved entries, which may be younger than the list of names, has a file.
+// isThere reports whether a segment that may be younger than the list of names has a file: one of
+// moved entries, or any where names are given while they are listed.
 func (rec *recovery) isThere(seg *segment) bool {
-	if !isMoved(seg.number) {
+	if !isMoved(seg.number) && !rec.live {
 		return false
 	}
 	_, err := rec.fs.DiskUsage(seg.path)

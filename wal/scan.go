@@ -17,6 +17,8 @@ type reader struct {
 	buf   []byte
 	at    int64 // offset of buf
 	piece int64 // that was read last
+
+	flawed bool // the frame that was judged last is one with a damaged part
 }
 
 const (
@@ -40,6 +42,18 @@ func (r *reader) view(off, n int64) ([]byte, error) {
 	}
 	return r.buf[off-r.at:][:n], nil
 }
+
+// ahead returns what is in memory from an offset on, at least n bytes. What was read already is not
+// read again.
+func (r *reader) ahead(off, n int64) ([]byte, error) {
+	if _, err := r.view(off, n); err != nil {
+		return nil, err
+	}
+	return r.buf[off-r.at:], nil
+}
+
+// forget has the next view read the disk.
+func (r *reader) forget() { r.buf, r.piece = r.buf[:0], 0 }
 
 var (
 	errStructure = errors.New("the frame's records are damaged")
@@ -130,6 +144,7 @@ func judge(r *reader, off int64, sequence uint64) (v verdict, h frameHeader, fra
 		return isDamaged, h, nil, err
 	}
 	err = walk(frame, h, seg.seed, off, func(*record, int64, bool) error { return nil })
+	r.flawed = err == errPayload
 	switch {
 	case err == nil:
 		return isFrame, h, frame, nil
@@ -153,7 +168,7 @@ func judge(r *reader, off int64, sequence uint64) (v verdict, h frameHeader, fra
 func search(r *reader, from int64) (int64, error) {
 	seg := r.seg
 	for from = padded(from); from+frameHeaderBytes <= seg.size; {
-		b, err := r.view(from, min(readerBytes, seg.size-from))
+		b, err := r.ahead(from, frameHeaderBytes) // not a piece from each place on: a segment has many frames
 		if err != nil {
 			return 0, err
 		}

@@ -62,6 +62,10 @@ type segment struct {
 	// bad says why none of it can be read, nil for a good one. Guarded by journal.mu.
 	bad error
 
+	// condemned is set when bad is certain also for who reads a log that somebody else may write.
+	// Guarded by journal.mu.
+	condemned bool
+
 	// Guarded by handles.mu.
 	file     vfs.File
 	pins     int

@@ -48,8 +48,9 @@ type Store struct {
 func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, false) }
 
 // OpenReadOnly opens the log in dir for reading. It takes no lock and writes nothing, and the log may be written
-// meanwhile by its owner: what is seen is the log as it was at some moment of the opening. An entry that was
-// deleted since may be gone, see [Store.Readings]; open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
+// meanwhile by its owner: what is seen is the log as it was at some moment of the opening, and
+// damage that is told is damage. An entry that was deleted since may be gone, see [Store.Readings];
+// open it again to see what was added. Writes to the log are refused with [ballast.ErrReadOnly].
 // When the folder is renamed or replaced meanwhile it is still the same log that is read, see
 // [Stats.Displaced].
 // Stable values are taken into memory only, because hashicorp/raft sets the current term even where it just reads, as in GetConfiguration.

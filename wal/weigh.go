@@ -106,7 +106,7 @@ func (j *journal) collect(w *weighing) error {
 		shadows[g] = shadow
 	}
 	if unloaded {
-		index, err := j.readRuns(seg)
+		index, err := j.readRuns(seg, true)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/raft-ballast/ballast"
 	common "github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -26,9 +25,6 @@ const (
 	// racy is how close to the moment of looking a time of change says nothing: another change may have come in the same tick
 	// of the file system's clock.
 	racy = time.Second
-
-	// followTries is how often in a row a log that is written meanwhile may seem damaged before it is.
-	followTries = 5
 
 	// rememberEntries is how far back it is noticed that raft has replaced what was shown.
 	rememberEntries = 4096
@@ -48,7 +44,6 @@ type follower struct {
 	changed time.Time     // of the newest file, when the log was opened last; zero for the first opening
 	looked  time.Time     // when that was asked for
 	took    time.Duration // opening it, the last time
-	failed  int           // openings in a row that found damage
 }
 
 // followLog shows the entries of a log, and then what is added, until it is interrupted or all that was wanted was shown.
@@ -188,15 +183,10 @@ func (f *follower) reopen(ctx context.Context) (*source, error) {
 			}
 			return nil, common.Displaced(e)
 		}
-		switch {
-		case err == nil:
-			f.changed, f.looked, f.failed = changed, looked, 0
-			return src, nil
-		case errors.Is(err, ballast.ErrCorrupt) && f.failed < followTries:
-			f.failed++
-		default:
-			return nil, err
+		if err == nil {
+			f.changed, f.looked = changed, looked
 		}
+		return src, err
 	}
 }
 

@@ -68,6 +68,8 @@ type info struct {
 	CommitIndex   uint64             `json:"commit_index"`
 	Configuration *configurationJSON `json:"configuration,omitempty"`
 	stableJSON
+
+	changed bool // entries were deleted or replaced while they were read
 }
 
 // termJSON is where a term begins.
@@ -159,10 +161,12 @@ func (i *info) read(s streams, src *source) (newest *raft.Log, err error) {
 		i.Damaged += n
 		return nil
 	}
+	reading := src.reading()
 	if err := src.scan(newReading(s, i.FirstIndex, i.LastIndex), i.FirstIndex, i.LastIndex, found, damaged); err != nil {
 		return nil, err
 	}
 	i.HalfPeer = i.half(highest)
+	i.changed = src.reading() != reading
 	i.DiskBytes, err = src.diskBytes()
 	return newest, err
 }
@@ -197,7 +201,7 @@ func (i *info) write(w io.Writer, formatOf string, newest *raft.Log) error {
 	default:
 		row("entries", "%s, from %d to %d", demo.Thousands(i.Entries), i.FirstIndex, i.LastIndex)
 	}
-	if holes := i.LastIndex - i.FirstIndex + 1 - i.Entries; i.LastIndex > 0 && holes > 0 {
+	if holes := i.LastIndex - i.FirstIndex + 1 - i.Entries; i.LastIndex > 0 && holes > 0 && !i.changed {
 		row("gaps", "%s", countText(holes, "index has no entry", "indexes have no entry"))
 	}
 	if i.Damaged > 0 {

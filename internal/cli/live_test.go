@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -318,4 +320,69 @@ func TestExportReplaced(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "`ballast backup` makes") {
 		t.Errorf("entries of two moments are exported: %v", err)
 	}
+}
+
+// While a log is verified the peer replaces all of it by entries of lower terms, as a leader with another log
+// may. Two entries of different moments say nothing of each other.
+func TestVerifyReplaced(t *testing.T) {
+	const last, size = 200, 32 << 10
+	dir := t.TempDir()
+	log, rng := openLog(t, dir), oracle.Random(1)
+	write := func(term uint64) {
+		var logs []*raft.Log
+		for index := uint64(1); index <= last; index++ {
+			l := command(index, term)
+			l.Extensions = oracle.Bytes(rng, size)
+			if logs = append(logs, l); len(logs) == 10 {
+				must(t, log.StoreLogs(logs))
+				logs = nil
+			}
+		}
+	}
+	write(9)
+	reader, err := wal.OpenReadOnly(dir, nil)
+	must(t, err)
+	defer reader.Close()
+	store := &interrupting{Store: reader, before: last / 2, do: func() {
+		for term := uint64(2); term < 5; term++ {
+			must(t, log.DeleteRange(1, last))
+			write(term)
+		}
+	}}
+	src := &source{placeOf("wal", dir), store}
+	v := newVerdict(src.place)
+	must(t, v.examineSource(newStreams(nil, io.Discard, io.Discard), src))
+	if reader.Readings() < 2 {
+		t.Fatal("nothing that was still to be read has been replaced") // or this shows nothing
+	}
+	if v.judge(); !v.OK || len(v.Gaps) > 0 {
+		t.Errorf("%+v, %+v", v.TermsFall, v.Damaged)
+	}
+}
+
+// Damage in a log that a peer writes is told as it is: what is half written would look damaged to whoever
+// salvages, so nothing is salvaged meanwhile.
+func TestRepairBesideAWriter(t *testing.T) {
+	dir := t.TempDir()
+	log := openLog(t, dir)
+	for index := uint64(1); index <= 100; index++ {
+		l := command(index, 1)
+		l.Extensions = bytes.Repeat([]byte{7}, 20<<10)
+		must(t, log.StoreLog(l))
+	}
+	segments, err := log.Segments()
+	must(t, err)
+	b, err := os.ReadFile(segments[0].Path)
+	must(t, err)
+	f, err := os.OpenFile(segments[0].Path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte{'X'}, int64(bytes.Index(b, []byte("command 3 "))))
+	must(t, errors.Join(err, f.Close()))
+	for _, name := range []string{"verify", "repair"} {
+		status, stdout, stderr := runBallast(name, dir)
+		if status != ExitCorrupt || strings.Count(stdout, "damaged: ") != 1 || !strings.Contains(stdout, "entry 3 in ") {
+			t.Errorf("%s: status %d, %s%s", name, status, stdout, stderr)
+		}
+	}
+	must(t, log.StoreLog(command(101, 1))) // and the peer was left alone
 }

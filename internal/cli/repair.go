@@ -226,7 +226,7 @@ type keptJSON struct {
 }
 
 func newRepairPlan(s streams, at place, f repairFlags) (p *repairPlan, err error) {
-	w, err := at.openWreck(s)
+	w, err := at.openWreck(s, f.write)
 	if errors.Is(err, ballast.ErrCorrupt) {
 		return nil, fmt.Errorf("nothing can be read of %s: %w; %s", at, err, startAnew)
 	}

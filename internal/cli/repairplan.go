@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/hashicorp/raft"
@@ -31,9 +34,10 @@ type wreck struct {
 }
 
 // openWreck reads what can be read. The error is a *ballast.CorruptionError when that is nothing.
-func (p place) openWreck(s streams) (*wreck, error) {
+// held says that the caller has locked it.
+func (p place) openWreck(s streams, held bool) (*wreck, error) {
 	if p.engine.name == "wal" {
-		return p.openWal(s)
+		return p.openWal(s, held)
 	}
 	src, err := p.open()
 	if err != nil {
@@ -47,9 +51,9 @@ func (p place) openWreck(s streams) (*wreck, error) {
 }
 
 // openWal reads a wal as a peer would, so that one that is written meanwhile is not taken for damaged; and what can be read of it when it is.
-func (p place) openWal(s streams) (*wreck, error) {
+func (p place) openWal(s streams, held bool) (w *wreck, err error) {
 	src, err := p.open()
-	refused := damageJSON{}
+	refused, scan := damageJSON{}, (*scanned)(nil)
 	if damage, ok := errors.AsType[*ballast.CorruptionError](err); ok {
 		refused = newDamageJSON(damage)
 	} else if unreadable(err) {
@@ -59,15 +63,33 @@ func (p place) openWal(s streams) (*wreck, error) {
 	} else if err != nil {
 		return nil, err
 	} else {
-		w := &wreck{log: src, stable: make(map[string][]byte), close: src.Close}
-		if w.scan, err = src.scanAll(s); err == nil && len(w.scan.bad) == 0 {
-			return w, errors.Join(w.readStable(src), w.readReached(src))
+		w = &wreck{log: src, stable: make(map[string][]byte), close: src.Close}
+		if w.scan, err = src.scanAll(s); err != nil {
+			return nil, errors.Join(err, src.Close())
 		}
-		if err = errors.Join(err, src.Close()); err != nil {
+	}
+	unlock, inUse := func() {}, error(nil)
+	if w == nil || len(w.scan.bad) > 0 {
+		unlock, inUse = p.keepOff(held)
+	}
+	defer unlock()
+	switch {
+	case w != nil && (len(w.scan.bad) == 0 || inUse != nil): // then it is what a reader sees
+		return w, errors.Join(w.readStable(src), w.readReached(src))
+	case inUse != nil:
+		return nil, inUse
+	case w != nil:
+		if err := src.Close(); err != nil {
 			return nil, err
 		}
 	}
-	w, err := p.salvage()
+	if w != nil {
+		scan = w.scan
+	}
+	w, err = p.salvage()
+	if err == nil && scan != nil && w.later == nil {
+		w.scan, err = scan.again(s, w.log)
+	}
 	if errors.Is(err, common.ErrSharedLog) {
 		return nil, fmt.Errorf("%s is %w, and does not open: %s; %s", p, common.ErrSharedLog, nothingOut, startAllAnew)
 	}
@@ -75,6 +97,24 @@ func (p place) openWal(s streams) (*wreck, error) {
 		w.damaged = append(w.damaged, refused) // it is needed by opening, and by nothing else
 	}
 	return w, err
+}
+
+// keepOff keeps a peer from writing a damaged wal while it is salvaged, because what is half
+// written would look damaged, too. It returns a *ballast.LockedError when one does, and none where
+// there is no right to lock it.
+func (p place) keepOff(held bool) (unlock func(), err error) {
+	none := func() {}
+	if _, err := os.Lstat(filepath.Join(p.path, "LOCK")); held || err != nil { // who writes makes one
+		return none, nil
+	}
+	unlock, err = p.lock()
+	switch {
+	case err == nil:
+		return unlock, nil
+	case errors.Is(err, ballast.ErrLocked):
+		return none, err
+	}
+	return none, nil
 }
 
 func (p place) salvage() (*wreck, error) {
@@ -149,11 +189,38 @@ func (src *source) scanAll(s streams) (*scanned, error) {
 	return out, src.scan(newReading(s, out.first, out.last), out.first, out.last, func(log *raft.Log) error {
 		out.good = addIndex(out.good, log.Index)
 		return nil
-	}, func(d damageJSON) error {
-		out.damaged = append(out.damaged, d)
-		out.bad = addRange(out.bad, d.entries())
-		return nil
-	})
+	}, out.damage)
+}
+
+// again reads of the same log, as it is salvaged, what could not be read before.
+func (c *scanned) again(s streams, src *source) (*scanned, error) {
+	out := &scanned{src: src}
+	var err error
+	if out.first, out.last, err = src.bounds(); err != nil || out.first != c.first || out.last != c.last {
+		return nil, err
+	}
+	good := slices.Clone(c.good)
+	for _, r := range c.bad {
+		err := src.scan(newReading(s, r.From, r.To), r.From, r.To, func(log *raft.Log) error {
+			good = append(good, indexRange{log.Index, log.Index})
+			return nil
+		}, out.damage)
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(good, func(a, b indexRange) int { return cmp.Compare(a.From, b.From) })
+	for _, r := range good {
+		out.good = addRange(out.good, r)
+	}
+	return out, nil
+}
+
+// damage notes entries that cannot be read.
+func (c *scanned) damage(d damageJSON) error {
+	c.damaged = append(c.damaged, d)
+	c.bad = addRange(c.bad, d.entries())
+	return nil
 }
 
 // within returns the good entries from one index to another.

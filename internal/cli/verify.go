@@ -87,6 +87,9 @@ type verdict struct {
 	last    uint64       // index of the last one, damaged or not
 	lost    []indexRange // entries that are damaged
 
+	readings func() uint64 // of the source
+	reading  uint64        // that the entry before is from
+
 	shared       bool // a raft group of a log that several share, or such a log
 	endUnsure    bool // what was acknowledged last may be missing
 	stableUnsure bool // a stable value cannot be read
@@ -161,6 +164,7 @@ func (v *verdict) examineSource(s streams, src *source) (err error) {
 	if err := v.examineState(src); err != nil {
 		return err
 	}
+	v.readings, v.reading = src.reading, src.reading()
 	err = src.scan(newReading(s, v.FirstIndex, v.LastIndex), v.FirstIndex, v.LastIndex, v.entry, v.damage)
 	if !v.stableUnsure {
 		v.HalfPeer = v.stable.half(v.highest)
@@ -240,9 +244,14 @@ func (v *verdict) damage(d damageJSON) error {
 	return nil
 }
 
-// note counts entries, and the gap before them.
+// note counts entries, and the gap before them. Where a wal that is written was read anew, the
+// entry before is from another moment: it may have been deleted or replaced since, and nothing
+// follows from the two.
 func (v *verdict) note(at indexRange) {
 	v.Entries += at.count()
+	if now := v.readings(); now != v.reading {
+		v.reading, v.last, v.before = now, 0, position{}
+	}
 	if last := v.last; last != 0 && last+1 != at.From {
 		v.Gaps = append(v.Gaps, indexRange{last + 1, at.From - 1})
 	}
