@@ -65,7 +65,7 @@ func checkGroup(dir string, old Old, opts *Options) error {
 		}
 	}
 	job := old.job(opts)
-	job.Destination, job.Content = engine.Place(dir), contentOf(engine.Place(dir))
+	job.Destination, job.Content = engine.Place(dir), content
 	return job.CheckLog()
 }
 

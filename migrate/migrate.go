@@ -74,7 +74,6 @@ import (
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/move"
 	"github.com/raft-ballast/ballast/internal/raftwal"
-	"github.com/raft-ballast/ballast/internal/vfs"
 	"github.com/raft-ballast/ballast/wal"
 )
 
@@ -250,7 +249,7 @@ func (o Old) job(opts *Options) *move.Job {
 
 func newJob(dir string, old Old, opts *Options) *move.Job {
 	job := old.job(opts)
-	job.Destination, job.Folder, job.Content = engine.Place(dir), true, contentOf(engine.Place(dir))
+	job.Destination, job.Folder, job.Content = engine.Place(dir), true, content
 	job.Create = func(path string) (ballast.Store, error) { return opened(wal.Open(path, opts.WAL)) }
 	job.Read = func(path string) (ballast.Store, error) { return opened(wal.OpenReadOnly(path, opts.WAL)) }
 	return job
@@ -289,16 +288,8 @@ func kept(res move.Result) []any {
 
 var segmentName = regexp.MustCompile(`^[0-9a-f]{16}\.wal$`)
 
-// contentOf returns what tells the content of the folder dir from the names in it.
-func contentOf(dir string) func(names []string) move.Content {
-	return func(names []string) move.Content { return content(dir, names) }
-}
-
-// content tells what is in the folder of a wal by the names in it, and by its LOCK.
-func content(dir string, names []string) move.Content {
-	if engine.WasLog(vfs.OS, dir) {
-		return move.Finished // also where the segments are gone since: wal.Open says that, and nothing is put there
-	}
+// content tells what is in the folder of a wal by the names in it.
+func content(names []string) move.Content {
 	c := move.Empty
 	for _, name := range names {
 		switch {

@@ -1,13 +1,13 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
 
-	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -32,10 +32,7 @@ func Compact(dir string, opts *Options) error {
 		return fmt.Errorf("wal: listing %s: %w", dir, err)
 	}
 	if !slices.ContainsFunc(names, isSegment) {
-		if engine.WasLog(o.fs, dir) {
-			return lostLog(dir)
-		}
-		return fmt.Errorf("wal: there is no log in %s: %w", dir, fs.ErrNotExist)
+		return cmp.Or(lostLog(held, held.Path), fmt.Errorf("wal: there is no log in %s: %w", dir, fs.ErrNotExist))
 	}
 	o.still, o.fs = true, held
 	j, err := openJournal(held.Path, o, false)

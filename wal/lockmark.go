@@ -7,6 +7,7 @@ import (
 
 	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 // This file tells a folder whose log is gone from one in which none was ever made. Both have a LOCK and
@@ -15,7 +16,7 @@ import (
 // markLock makes the LOCK one byte long, durably. The log is there by now, and its names are durable: LOCK
 // came before the first segment. Nothing depends on the byte; without it the next opening writes it.
 func (j *journal) markLock() {
-	if engine.WasLog(j.fs, j.dir) {
+	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
 		return
 	}
 	if err := j.lengthenLock(); err != nil && !errors.Is(noSpace(err), ballast.ErrNoSpace) {
@@ -35,8 +36,17 @@ func (j *journal) lengthenLock() (err error) {
 	return f.Sync()
 }
 
-// lostLog is the error for a folder in which there was a log and no segment is left.
-func lostLog(dir string) error {
-	return &ballast.CorruptionError{Path: dir, Offset: -1, Err: fmt.Errorf("there was a log, as %s says, and its segments are gone; "+
-		"bring the folder back from a copy, or remove it when this peer is to join again as a new server, with another ID", engine.LockName)}
+// lostLog returns the error for a folder without segments in which there was a log, or of which that
+// cannot be found out, and nil for one in which there was none.
+func lostLog(fsys vfs.FS, dir string) error {
+	was, err := engine.WasLog(fsys, dir)
+	if err != nil {
+		return fmt.Errorf("wal: looking whether there was a log: %w", err)
+	}
+	if !was {
+		return nil
+	}
+	return &ballast.CorruptionError{Path: dir, Offset: -1, Err: fmt.Errorf("there was a log, as %s says, "+
+		"and its segments are gone; bring the folder back from a copy, or remove it when this peer is "+
+		"to join again as a new server, with another ID", engine.LockName)}
 }

@@ -81,7 +81,7 @@ func TestLockOfAnotherKind(t *testing.T) {
 		l := newTestLog(t, mem, 1)
 		l.fill(1, 10)
 		l.close()
-		if !engine.WasLog(mem, dataDir) {
+		if !wasLog(t, mem) {
 			t.Errorf("LOCK held %q, and is not marked", content)
 		}
 		checkReopened(t, l.model, mem)
@@ -93,7 +93,7 @@ func TestLockOfAnOlderRelease(t *testing.T) {
 	mem, m := aLog(t)
 	mem.WriteFile(lockPath, nil)
 	checkReopened(t, m, mem)
-	if !engine.WasLog(mem, dataDir) {
+	if !wasLog(t, mem) {
 		t.Error("LOCK is not marked")
 	}
 }
@@ -151,7 +151,16 @@ func TestMarkFails(t *testing.T) {
 	l.close()
 	mem.SetHook(nil)
 	checkReopened(t, l.model, mem)
-	if !engine.WasLog(mem, dataDir) {
+	if !wasLog(t, mem) {
 		t.Error("the next opening has not tried it again")
 	}
+}
+
+func wasLog(t *testing.T, mem *vfs.Mem) bool {
+	t.Helper()
+	was, err := engine.WasLog(mem, dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return was
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -184,10 +185,7 @@ func (rec *recovery) findTail(numbers []uint64) error {
 	case rec.tail == nil && rec.moved != 0:
 		return onlyMoved(rec.dir)
 	case rec.tail == nil && (rec.unused == nil || rec.unused.number == 1):
-		if engine.WasLog(rec.fs, rec.dir) {
-			return lostLog(rec.dir)
-		}
-		return errEmpty
+		return cmp.Or(lostLog(rec.fs, rec.dir), errEmpty)
 	case rec.tail == nil:
 		return rec.unused.corrupt(framesOffset, "the segments before it are missing")
 	case rec.marker.state == markerSealed:

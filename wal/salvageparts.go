@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/raft-ballast/ballast"
-	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -69,9 +68,12 @@ func (s *salvager) openAll() error {
 		s.parts = append(s.parts, p)
 	}
 	s.dropUnused()
+	if len(s.parts) == 0 && s.lost == nil && len(s.moved) == 0 {
+		if err := lostLog(s.fs, s.dir); err != nil {
+			return err
+		}
+	}
 	switch {
-	case len(s.parts) == 0 && s.lost == nil && len(s.moved) == 0 && engine.WasLog(s.fs, s.dir):
-		return lostLog(s.dir)
 	case len(s.numbers) == 0:
 		return fmt.Errorf("wal: there is no log in %s: %w", s.dir, fs.ErrNotExist)
 	case len(s.parts) == 0 && s.lost != nil:

@@ -148,10 +148,14 @@ func kindOfDir(path string) (string, error) {
 	named := func(name string) func(string) bool {
 		return func(n string) bool { return n == name && !move.IsGrave(filepath.Join(path, n)) }
 	}
+	wasLog, err := common.WasLog(vfs.OS, path)
+	if err != nil {
+		return "", fmt.Errorf("looking for a store: %w", err)
+	}
 	switch {
 	case has(named(raftwalMeta)), has(raftwalSegment.MatchString):
 		return "raftwal", nil
-	case has(walSegment.MatchString), common.WasLog(vfs.OS, path):
+	case has(walSegment.MatchString), wasLog:
 		return "wal", nil
 	case has(named("MANIFEST")) && (has(named("KEYREGISTRY")) || has(func(n string) bool { return strings.HasSuffix(n, ".vlog") })):
 		return "badger", nil

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/raft-ballast/ballast/internal/vfs"
@@ -13,12 +15,16 @@ const LockName = "LOCK"
 // segment is durable. One that is empty says nothing: a first opening that was cut off leaves that, too,
 // and a release before never wrote to it. Nor does a longer one, which is not wal's: badger notes a
 // process in a file of that name.
-func WasLog(fsys vfs.FS, dir string) bool {
+//
+// An error says that LOCK is there and cannot be looked at, so that nobody knows.
+func WasLog(fsys vfs.FS, dir string) (bool, error) {
 	f, err := fsys.OpenRead(filepath.Join(dir, LockName))
-	if err != nil {
-		return false
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	defer f.Close() // it was only looked at
+	if err != nil {
+		return false, err
+	}
 	n, err := f.Size()
-	return err == nil && n == 1
+	return n == 1, errors.Join(err, f.Close())
 }

@@ -93,8 +93,10 @@ func (j *Job) find() (f found, err error) {
 		}
 	} else if begun { // what is there is not complete, or does not count yet
 		f.destination = Empty
-	} else if f.lost, err = j.wasStore(names); err != nil {
-		return f, err
+	} else if f.destination == Empty {
+		if f.lost, err = engine.WasLog(j.fs(), j.Destination); err != nil {
+			return f, fmt.Errorf("looking whether there was a log: %w", err)
+		}
 	}
 	if err := j.findSource(&f); err != nil {
 		return f, err
@@ -118,19 +120,6 @@ func (j *Job) find() (f found, err error) {
 	kind, _, err = j.look(j.half())
 	f.half = begun || kind != nothing
 	return f, err
-}
-
-// wasStore reports whether the lock of a store is there which a wal marks when it has a segment.
-func (j *Job) wasStore(names []string) (bool, error) {
-	if !slices.Contains(names, "LOCK") || j.Content(place.Content(names)) != Empty {
-		return false, nil
-	}
-	f, err := j.fs().OpenRead(filepath.Join(j.Destination, "LOCK"))
-	if err != nil {
-		return false, err
-	}
-	size, err := f.Size()
-	return size > 0, errors.Join(err, f.Close())
 }
 
 // findSource looks at the places of the old stores.
