@@ -115,6 +115,7 @@ type crashCopy struct{ dir, step string }
 // TestCrashInLargeBatch stops a batch that takes many transactions before each of them. It is there as
 // a whole or not at all, with its commit index, and what it replaces is there otherwise.
 func TestCrashInLargeBatch(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, t.TempDir(), smallFiles())
 	before := entries(1, 6, "old", 300)
 	if err := s.StoreLogs(before); err != nil {
@@ -164,6 +165,7 @@ func TestCrashInLargeBatch(t *testing.T) {
 
 // TestCrashInRecovery crashes a second time, while Open finishes a large batch or a deletion.
 func TestCrashInRecovery(t *testing.T) {
+	t.Parallel()
 	all := entries(1, 12, "entry", 40<<10)
 	for _, test := range []struct {
 		name, step string
@@ -231,6 +233,7 @@ func checkNoLeftovers(t *testing.T, s *Store) {
 // the first one all of it is deleted, for Ballast; for raft-badger, which looks at the keys alone, no
 // hole comes up.
 func TestCrashInDeleteRange(t *testing.T) {
+	t.Parallel()
 	all := entries(1, 40, "entry", 20)
 	for _, test := range []struct {
 		name     string
@@ -348,6 +351,7 @@ func TestEmptyFiles(t *testing.T) {
 // TestLargerWriteAheadLog opens what a badger with a larger memtable has left in a crash. Badger ends
 // the process when it does not fit.
 func TestLargerWriteAheadLog(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, t.TempDir(), &Options{MaxEntryBytes: 1 << 20, GCInterval: -1, Badger: func(o *badger.Options) {
 		o.MemTableSize, o.ValueLogFileSize = 64<<20, 1<<20
 	}})

@@ -14,6 +14,7 @@ import (
 // TestCrashLoopDoesNotGrow kills a store again and again before it is closed, with little and with much in its write-ahead log. It takes no
 // more memory and no larger files each time.
 func TestCrashLoopDoesNotGrow(t *testing.T) {
+	t.Parallel()
 	const memTable = 256 << 10
 	opts := &Options{ReserveBytes: -1, GCInterval: -1, Badger: func(o *badger.Options) {
 		o.MemTableSize, o.ValueThreshold, o.NumCompactors = memTable, 16<<10, 0

@@ -64,6 +64,7 @@ func try(t *testing.T, s *Store, m *oracle.Model, c oracle.Call) error {
 // TestFullExt4 is what is promised of a real disk that fills up, down to where badger itself would be ended by the system. Entries are refused
 // first, then votes and deletions, then opening; reads never, and all of it is taken again when there is space, without opening again.
 func TestFullExt4(t *testing.T) {
+	t.Parallel()
 	disk := loopfs.ForTest(t, loopfs.Ext4, 1<<30)
 	dir := filepath.Join(disk, "badger")
 	m, rng := oracle.NewModel(), oracle.Random(1)

@@ -81,6 +81,7 @@ func TestSpaceReturnsInBackground(t *testing.T) {
 // TestReadsBesideCollection reads entries all the time while the files in which they lie are moved and
 // removed.
 func TestReadsBesideCollection(t *testing.T) {
+	t.Parallel()
 	opts := smallFiles()
 	opts.GCInterval = time.Millisecond
 	opts.GCDiscardRatio = 0.1
@@ -167,6 +168,7 @@ func TestCollectionStopsAfterFailure(t *testing.T) {
 
 // TestPushOutKeepsData fills memtables up several times over.
 func TestPushOutKeepsData(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, t.TempDir(), smallFiles())
 	want := entries(1, 20, "entry", 30<<10)
 	for _, l := range want {

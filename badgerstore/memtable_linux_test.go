@@ -29,6 +29,7 @@ func killedCopy(t *testing.T, dir, to string) {
 // TestManyDeletionsInTheLog opens a directory with badger's own memtables of 64 MiB that was killed after many deletions. In a memtable each
 // takes nearly twice what it takes in the write-ahead log, and badger ends the process when they do not fit.
 func TestManyDeletionsInTheLog(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "written")
 	db, err := badger.OpenManaged(badger.DefaultOptions(dir).WithLogger(nil).WithValueLogFileSize(8 << 20))
 	if err != nil {
@@ -68,6 +69,7 @@ func TestManyDeletionsInTheLog(t *testing.T) {
 // TestLargeLogOnAFullDisk opens a directory that was killed with more in its write-ahead log than a memtable takes, where there is no space
 // for the tables to put it in. Badger would die of that in a goroutine of its own.
 func TestLargeLogOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := loopfs.ForTest(t, loopfs.Ext4, 256<<20)
 	dir := filepath.Join(t.TempDir(), "written")
 	s, err := Open(dir, &Options{ReserveBytes: -1, GCInterval: -1, MaxEntryBytes: 1 << 20, Badger: func(o *badger.Options) {

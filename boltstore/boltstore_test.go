@@ -18,5 +18,6 @@ func TestConformance(t *testing.T) { storetest.Run(t, openIn) }
 var killed = flag.Int("kills", 10, "how often a writing process is killed")
 
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	storetest.RunCrash(t, storetest.Kills(openIn), storetest.Crashes(*killed))
 }

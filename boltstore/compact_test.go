@@ -152,6 +152,7 @@ const compactPath = "BOLTSTORE_TEST_COMPACT"
 
 // TestCompactKilled kills a process that writes a file anew, again and again. The old or the new file is there.
 func TestCompactKilled(t *testing.T) {
+	t.Parallel()
 	if path := os.Getenv(compactPath); path != "" {
 		fmt.Println("ready")
 		for {

@@ -115,6 +115,7 @@ func TestDamagedKeyInLog(t *testing.T) {
 
 // A bit of a key flips: its entry and those that it hides are told as damaged, and never taken for a gap or for the end of the log.
 func TestFlippedKeys(t *testing.T) {
+	t.Parallel()
 	const first, last = 21, 120
 	path := filepath.Join(t.TempDir(), "raft.db")
 	write(t, path, last)
@@ -276,6 +277,7 @@ func try(t *testing.T, what, path string, last uint64) {
 }
 
 func TestNoPanicOnDamagedPages(t *testing.T) {
+	t.Parallel()
 	const page, last = 4096, 300
 	path := filepath.Join(t.TempDir(), "raft.db")
 	write(t, path, last)

@@ -234,6 +234,7 @@ func TestEntryLimitCanBeRaisedAndLowered(t *testing.T) {
 
 // After a crash the file has no free list, and it is found again.
 func TestCrashedFileKeepsItsFreePages(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path, crashed := filepath.Join(dir, "raft.db"), filepath.Join(dir, "crashed.db")
 	s := open(t, path, nil)
@@ -295,6 +296,7 @@ func TestCopyGivesSpaceBack(t *testing.T) {
 
 // The pages of small entries are full, so that the file is about as large as what is in it.
 func TestPagesArePacked(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "raft.db")
 	write(t, path, 20_000)
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
@@ -316,6 +318,7 @@ func TestPagesArePacked(t *testing.T) {
 
 // More entries than one transaction deletes, in both directions, with the commit index.
 func TestLongDeletes(t *testing.T) {
+	t.Parallel()
 	for name, r := range map[string][2]uint64{"prefix": {1, 39_000}, "suffix": {1_001, math.MaxUint64}, "all": {0, math.MaxUint64}} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "raft.db")
@@ -341,6 +344,7 @@ func TestLongDeletes(t *testing.T) {
 
 // The file is mapped anew many times while readers hold what they have read.
 func TestReadersWhileTheFileGrows(t *testing.T) {
+	t.Parallel()
 	s := open(t, filepath.Join(t.TempDir(), "raft.db"), &boltstore.Options{NoSync: true,
 		Bolt: &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}})
 	data := bytes.Repeat([]byte("0123456789abcdef"), 4096)

@@ -16,6 +16,7 @@ var tiny = &logcache.Options{MaxEntries: 3, MaxBytes: 100}
 
 // TestConformance proves that a store keeps the contract behind a cache.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	t.Run("memstore", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T, _ string) (storetest.Store, error) {
 			return open(t, memstore.New(), tiny).(ballast.Store), nil

@@ -8,6 +8,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(*testing.T, string) (storetest.Store, error) {
 		return memstore.New(), nil
 	}, storetest.Volatile())

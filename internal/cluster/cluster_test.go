@@ -100,6 +100,7 @@ func TestCluster(t *testing.T) {
 
 // TestForgetfulStore runs the same on a store that loses what it has acknowledged, which has to be noticed.
 func TestForgetfulStore(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, "forgetful", 1)
 	killLater := func(r *run, ctx context.Context) error {
 		// By then the first registers are left, and nobody writes them anew.

@@ -24,6 +24,7 @@ const (
 // TestManyGroups runs 64 raft groups of three peers on three logs, in one process: a peer is closed and comes back while all groups are written, one
 // group is dropped and its id used again, and at the end everything that was acknowledged is read from the logs.
 func TestManyGroups(t *testing.T) {
+	t.Parallel()
 	c := newShards(t)
 	for _, h := range c.hosts {
 		h.open(t)

@@ -192,8 +192,12 @@ func (h handle) lock(path string) (io.Closer, error) {
 
 type heldLock struct{ f *os.File }
 
-// Close lets go of the lock, once.
+// Close lets go of the lock, once. To close the file is not enough: a child of the process that is just
+// being started has it open too, until it runs its own program.
 func (l heldLock) Close() error {
+	_, _ = again(func() (int, error) {
+		return 0, unix.Flock(int(l.f.Fd()), unix.LOCK_UN)
+	}) // the file that is closed lets go of it at the latest
 	if err := l.f.Close(); !errors.Is(err, fs.ErrClosed) {
 		return err
 	}
