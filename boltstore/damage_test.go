@@ -317,6 +317,9 @@ func TestNoPanicOnDamagedPages(t *testing.T) {
 		// The page's header is id, flags, count and overflow, of 8, 2, 2 and 4 bytes. The last is left alone: bbolt
 		// frees as many pages as it says without looking, and takes memory for each.
 		for b := range 12 {
+			if !*everyPage && b%4 != 0 && b != 10 { // some of the id, the flags and the count
+				continue
+			}
 			flipped := append([]byte{}, whole...)
 			flipped[i*page+b] ^= 1 << (b % 8)
 			check(fmt.Sprintf("page %d, byte %d flipped", i, b), flipped)
