@@ -124,7 +124,7 @@ func (j *journal) letGo() (err error) {
 }
 
 // holdDir holds the folder of a log. For writing it is made where it is missing, and gets a durable
-// name: one that holds a log has that.
+// name: of one that holds a log confirmFolder sees to that.
 func holdDir(fsys vfs.FS, dir string, readOnly bool) (*vfs.Dir, error) {
 	held, err := fsys.Hold(dir)
 	if errors.Is(err, vfs.ErrNotDir) {
@@ -207,10 +207,8 @@ func (j *journal) begin() error {
 		_ = rec.unusedFile.Close() // nothing was written
 		rec.unused, rec.unusedFile, rec.garbage = nil, nil, append(rec.garbage, filepath.Base(seg.path))
 	}
-	if err := j.confirmTail(rec); err != nil {
-		return err
-	}
-	if err := j.ownTail(rec); err != nil {
+	if err := j.settle(rec); err != nil {
+		rec.closeFiles()
 		return err
 	}
 	if err := j.resume(rec); err != nil {
@@ -222,6 +220,16 @@ func (j *journal) begin() error {
 		return nil
 	}
 	return j.renew(rec)
+}
+
+// settle sees to it that what was recovered has its names for good, and is the log's own.
+func (j *journal) settle(rec *recovery) error {
+	for _, step := range []func(*recovery) error{j.confirmFolder, j.confirmTail, j.ownTail} {
+		if err := step(rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeAll removes files that hold nothing. Where that fails the keeper tries again; the file of a

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync/atomic"
+
+	"github.com/raft-ballast/ballast/internal/engine"
 )
 
 // This file is about the names in the log's folder. A name that was changed is durable when its folder
@@ -16,6 +19,10 @@ import (
 //     because of that, must not come back then.
 //   - The first frame in a file that was written anew and has replaced another one. Whoever has given it
 //     its name may have died before that was durable: then the frame would be gone with the file.
+
+// And one thing is not the journal's own: the name of the folder. Who made the log in another place, or in
+// this one behind a file that said so, may have died before it was durable that this is over. Then LOCK is
+// not marked, see [engine.UnmarkLog].
 
 // names counts the changes of names, and how many of them are durable.
 type names struct{ changed, synced atomic.Uint64 }
@@ -65,6 +72,19 @@ func (j *journal) confirmTail(rec *recovery) error {
 		return nil
 	}
 	return j.nameError(j.syncNames())
+}
+
+// confirmFolder makes the name of the folder durable, and the names in it, when nobody has opened the log
+// for writing since the folder has that name.
+func (j *journal) confirmFolder(*recovery) error {
+	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
+		return nil
+	}
+	err := j.fs.SyncDir(filepath.Dir(j.dir))
+	if err == nil || errors.Is(err, fs.ErrPermission) { // of one that may not be looked into
+		err = j.syncNames()
+	}
+	return j.nameError(err)
 }
 
 func (j *journal) nameError(err error) error {

@@ -28,3 +28,17 @@ func WasLog(fsys vfs.FS, dir string) (bool, error) {
 	n, err := f.Size()
 	return n == 1, errors.Join(err, f.Close())
 }
+
+// UnmarkLog takes back that there was a log, in the folder of one that was built and is about to get its
+// name. wal takes the mark for the sign that the folder has had its name for good: without it the first
+// opening makes that durable, which who gives the name may die before.
+func UnmarkLog(fsys vfs.FS, dir string) error {
+	if was, err := WasLog(fsys, dir); !was {
+		return err
+	}
+	f, err := fsys.Open(filepath.Join(dir, LockName))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(0), f.Sync(), f.Close())
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/raft-ballast/ballast"
+	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/place"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
@@ -315,7 +316,7 @@ func (j *Job) settle() (ownerKept bool, err error) {
 	}
 	kind, _, err := j.look(j.built())
 	if err == nil && kind == folder {
-		err = j.fs().SyncDir(j.built())
+		err = cmp.Or(engine.UnmarkLog(j.fs(), j.built()), j.fs().SyncDir(j.built()))
 	}
 	if err == nil && !j.inside {
 		err = j.fs().SyncDir(filepath.Dir(j.half()))

@@ -196,7 +196,7 @@ func lock(dst string) (*Site, error) {
 
 // Commit makes what was built durable and gives it its name, which must still be free.
 func (s *Site) Commit() error {
-	if err := Sync(s.Path); err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
 	if s.inside != nil {
@@ -212,6 +212,16 @@ func (s *Site) Commit() error {
 		return err
 	}
 	return errors.Join(vfs.OS.SyncDir(filepath.Dir(s.dst)), s.Abandon())
+}
+
+// sync makes what was built durable, but for its name.
+func (s *Site) sync() error {
+	if info, err := os.Stat(s.Path); err == nil && info.IsDir() {
+		if err := engine.UnmarkLog(vfs.OS, s.Path); err != nil {
+			return err
+		}
+	}
+	return Sync(s.Path)
 }
 
 // Abandon removes what was built and not committed. Calling it again, or after Commit, does nothing.

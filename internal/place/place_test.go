@@ -266,3 +266,33 @@ func TestLike(t *testing.T) {
 	check(filepath.Join(made, "deeper"), 0o750)
 	check(filepath.Join(made, "deeper", "file"), 0o640)
 }
+
+// TestMarkOfALogThatWasBuilt: the first opening of a log that was built elsewhere makes its name durable,
+// and knows it by a LOCK without the mark.
+func TestMarkOfALogThatWasBuilt(t *testing.T) {
+	build := func(s *Site, err error) *Site {
+		t.Helper()
+		if err == nil {
+			err = errors.Join(os.MkdirAll(s.Path, 0o700), os.WriteFile(filepath.Join(s.Path, engine.LockName), []byte{0}, 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	dst := filepath.Join(t.TempDir(), "wal")
+	marked := func(after string) {
+		t.Helper()
+		if was, err := engine.WasLog(vfs.OS, dst); was || err != nil {
+			t.Errorf("after %s: the LOCK has the mark: %v, %v", after, was, err)
+		}
+	}
+	if err := build(Begin(dst)).Commit(); err != nil {
+		t.Fatal(err)
+	}
+	marked("Commit")
+	if err := build(Beside(dst)).Swap(dst+".old", nil); err != nil {
+		t.Fatal(err)
+	}
+	marked("Swap")
+}

@@ -32,7 +32,7 @@ func (e *MovedError) Unwrap() error { return e.Err }
 // more, nor the new one. Its error ends the swap. Without check the two names are exchanged, where the file system can: after a crash dst is the old one or the new one. Otherwise a
 // crash may leave nothing at dst, see [Unfinished].
 func (s *Site) Swap(kept string, check func() error) error {
-	if err := Sync(s.Path); err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
 	if abs, err := filepath.Abs(kept); err != nil || filepath.Dir(abs) != filepath.Dir(s.dst) {
