@@ -2,10 +2,12 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/raft-ballast/ballast/internal/oracle"
@@ -31,13 +33,17 @@ type history struct {
 	lazy  bool // the background never comes to its work, so few names become durable
 	quiet bool // nothing is written, and the power goes when a log was closed
 	large bool // segments are twice as large
+	small bool // so are entries
+	stage int  // of debris; elsewhere when none of them is due
+
+	stubborn bool // a segment is not removed at the first try, as when somebody looks into it
 
 	cuts, kills, outcomes int
 }
 
 func newHistory(t testing.TB, seed uint64) *history {
 	m := oracle.NewModel()
-	return &history{t: t, seed: seed, rng: oracle.Random(seed), mem: vfs.NewMem(), before: m, after: m}
+	return &history{t: t, seed: seed, stage: elsewhere, rng: oracle.Random(seed), mem: vfs.NewMem(), before: m, after: m}
 }
 
 // options are others each time. The background is at work at once, or later, or never.
@@ -65,21 +71,48 @@ var (
 	}
 )
 
-// plan has the power go, or the process be killed, in one of the next calls, or when a log was closed.
-// What a power cut has left meets an opening that writes nothing about every third time: that takes away
-// what is not needed, closes the log, and leaves it to the next cut what of that is durable.
-func (h *history) plan() {
-	h.lazy, h.large, h.quiet = h.rng.IntN(2) == 0, h.rng.IntN(3) == 0, h.rng.IntN(3) == 0
-	counts, left := anyCall, 1+h.rng.IntN(60)
+// elsewhere is behind the stages of debris.
+const elsewhere = 2
+
+// debris says how it goes on behind a cut, which may have torn the first frame of a segment: about every
+// second time with an opening for segments of another size, which takes away that segment and writes
+// nothing, with the cut when the log was closed, and then with segments as before and a cut soon after one
+// is begun. So what is back is written on, if anything is.
+func (h *history) debris() (counts func(*vfs.Call) bool, left int) {
+	h.stage++
+	switch {
+	case h.stage == 1 && h.rng.IntN(2) == 0: // behind one that was begun
+		h.lazy, h.quiet, h.large = true, true, !h.large
+	case h.stage == 2 && h.quiet:
+		h.lazy, h.quiet, h.large, h.small = true, false, !h.large, true
+		on := false
+		return func(c *vfs.Call) bool { on = on || begun(c); return on }, 1 + h.rng.IntN(3)
+	default:
+		h.stage = elsewhere
+		h.lazy, h.quiet = h.rng.IntN(2) == 0, h.rng.IntN(8) == 0
+		h.large, h.small = h.rng.IntN(3) == 0, h.rng.IntN(4) == 0
+	}
 	switch h.rng.IntN(4) {
 	case 0:
-		counts, left = named, 1+h.rng.IntN(15)
+		return named, 1 + h.rng.IntN(15)
 	case 1:
-		counts, left = begun, 1+h.rng.IntN(3)
+		if !h.quiet {
+			h.stage = 0
+		}
+		return begun, 1 + h.rng.IntN(3)
 	}
+	return anyCall, 1 + h.rng.IntN(60)
+}
+
+// plan has the power go, or the process be killed, in one of the next calls, or when a log was closed.
+func (h *history) plan() {
+	counts, left := h.debris()
 	kill := h.rng.IntN(4) == 0
-	h.next = nil
+	h.next, h.stubborn = nil, h.rng.IntN(4) == 0
 	h.mem.SetHook(func(c *vfs.Call) error {
+		if h.stubborn && c.Op == vfs.OpRemove && filepath.Ext(c.Path) == segmentSuffix && h.rng.IntN(2) == 0 {
+			return syscall.EBUSY
+		}
 		if counts(c) {
 			left--
 		}
@@ -160,7 +193,7 @@ func (h *history) live() {
 // session opens the log, makes some calls, and closes it.
 func (h *history) session() error {
 	if h.rng.IntN(6) == 0 && len(h.before.Logs) > 0 {
-		if err := Compact(dataDir, h.options(h.mem)); err != nil {
+		if err := Compact(dataDir, h.options(h.mem)); err != nil && !(h.stubborn && errors.Is(err, syscall.EBUSY)) {
 			return err
 		}
 	}
@@ -175,9 +208,15 @@ func (h *history) session() error {
 	h.before = []*model{h.before, h.after}[found]
 	h.after = h.before
 	work := oracle.Workload{Seed: h.seed, MaxBytes: 150 << 10}
+	if h.small {
+		work.MaxBytes = 10 << 10
+	}
 	calls := h.rng.IntN(8)
-	if h.quiet {
+	switch {
+	case h.quiet:
 		calls = 0
+	case h.small:
+		calls *= 8
 	}
 	for range calls {
 		call := work.Call(h.calls, h.before)
