@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/raft-ballast/ballast/internal/engine"
@@ -123,8 +124,23 @@ func goesOnAlone(t *testing.T, mem *vfs.Mem, l *testLog) {
 // TestNoSharedFileIsWritten: nothing but what an open log goes on to write to its tail changes a file
 // that a copy has.
 func TestNoSharedFileIsWritten(t *testing.T) {
+	t.Run("", func(t *testing.T) { writeBeside(t, func(vfs.Op) error { return nil }) })
+	t.Run("without descriptors to look", func(t *testing.T) {
+		writeBeside(t, func(op vfs.Op) error {
+			if op == vfs.OpOpenRead {
+				return syscall.EMFILE
+			}
+			return nil
+		})
+	})
+}
+
+// writeBeside writes a log of which there is a copy of hard links, while calls of the log fail.
+func writeBeside(t *testing.T, fail func(vfs.Op) error) {
+	t.Helper()
 	mem := vfs.NewMem()
-	l := newTestLog(t, mem, 1)
+	faults := vfs.NewFaults(mem)
+	l := newTestLog(t, faults, 1)
 	for range 3 {
 		l.rotate()
 	}
@@ -136,6 +152,7 @@ func TestNoSharedFileIsWritten(t *testing.T) {
 			before[path] = mem.ReadFile(path)
 		}
 	}
+	faults.SetRule(func(op vfs.Op, _ string, _ int) error { return fail(op) })
 	for range 4 {
 		l.remove(1, l.model.Last()-1)
 		l.rotate()

@@ -310,6 +310,10 @@ func (k *keeper) recycle(old *segment) error {
 		return noSpace(fmt.Errorf("wal: recycling a segment: %w", err))
 	}
 	f, err := k.j.fs.Open(tmp)
+	if err == nil && isShared(f) { // since then, or nobody could look
+		_ = f.Close() // nothing was written
+		return k.j.remove(tmp)
+	}
 	if err == nil {
 		h := header{number: k.nextNumber(), identity: newIdentity(), size: old.size}
 		err = k.install(newSegment(k.j.dir, h), f, tmp, false)
