@@ -68,11 +68,19 @@ func (k *keeper) removeOne() (bool, error) {
 	if seg == nil {
 		return false, nil
 	}
-	err := k.retries.Note(stepRemove, seg.number, k.remove(seg))
-	if err != nil {
+	return true, k.discardUnused(seg)
+}
+
+// discardUnused removes a segment that was taken out of the unused ones, or leaves it to a later try.
+func (k *keeper) discardUnused(seg *segment) error {
+	err := k.remove(seg)
+	if !seg.freed { // its name is used again
+		return err
+	}
+	if k.retries.Note(stepRemove, seg.number, err) != nil {
 		k.giveBack(seg)
 	}
-	return true, err
+	return err
 }
 
 // giveBack takes a segment that could not be removed or recycled for one of which the space is

@@ -135,6 +135,36 @@ func TestNoSharedFileIsWritten(t *testing.T) {
 	})
 }
 
+// TestSharedSegmentIsRemovedLater: a segment that a copy has too holds nothing any more, and cannot be removed
+// the first time. That is tried again.
+func TestSharedSegmentIsRemovedLater(t *testing.T) {
+	mem := vfs.NewMem()
+	faults := vfs.NewFaults(mem)
+	l := newTestLog(t, faults, 1)
+	for range 3 {
+		l.rotate()
+	}
+	linkAll(mem, linkedDir)
+	path, tries := l.j.segments[0].path, 0
+	faults.SetRule(func(op vfs.Op, at string, _ int) error {
+		if op != vfs.OpRemove || at != path {
+			return nil
+		}
+		if tries++; tries == 1 {
+			return syscall.EBUSY
+		}
+		return nil
+	})
+	l.remove(1, l.model.Last()-1)
+	l.rotate()
+	if tries < 2 || mem.ReadFile(path) != nil {
+		t.Errorf("%s is still there after %d tries", path, tries)
+	}
+	if n, trouble := engine.Oldest(&l.j.keeper.retries); n != 0 {
+		t.Errorf("%d steps fail: %v", n, trouble)
+	}
+}
+
 // writeBeside writes a log of which there is a copy of hard links, while calls of the log fail.
 func writeBeside(t *testing.T, fail func(vfs.Op) error) {
 	t.Helper()

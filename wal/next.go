@@ -300,7 +300,7 @@ func (k *keeper) mayRecycle() bool {
 // recycle makes an unused segment the next one.
 func (k *keeper) recycle(old *segment) error {
 	if isSharedAt(k.j.fs, old.path) {
-		return k.remove(old)
+		return k.discardUnused(old)
 	}
 	tmp := filepath.Join(k.j.dir, nextName)
 	if err := k.j.rename(old.path, tmp); err != nil {
