@@ -222,16 +222,6 @@ func (j *journal) begin() error {
 	return j.renew(rec)
 }
 
-// settle sees to it that what was recovered has its names for good, and is the log's own.
-func (j *journal) settle(rec *recovery) error {
-	for _, step := range []func(*recovery) error{j.confirmFolder, j.confirmTail, j.ownTail} {
-		if err := step(rec); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // removeAll removes files that hold nothing. Where that fails the keeper tries again; the file of a
 // name that is used again is replaced instead.
 func (j *journal) removeAll(names []string) {

@@ -74,6 +74,16 @@ func (j *journal) confirmTail(rec *recovery) error {
 	return j.nameError(j.syncNames())
 }
 
+// settle sees to it that what was recovered has its names for good, and is the log's own.
+func (j *journal) settle(rec *recovery) error {
+	for _, step := range []func(*recovery) error{j.confirmFolder, j.confirmTail, j.ownTail} {
+		if err := step(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // confirmFolder makes the name of the folder durable, and the names in it, when nobody has opened the log
 // for writing since the folder has that name.
 func (j *journal) confirmFolder(*recovery) error {
