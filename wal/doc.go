@@ -57,7 +57,7 @@
 //
 //	options.go store.go stats.go  what users see
 //	journal.go names.go           opening and closing a log, and when names are durable
-//	lockmark.go links.go          a log whose segments are gone, and files that a copy has too
+//	lock.go lockmark.go links.go  who writes a log; one whose segments are gone; and files that a copy has too
 //	format.go compress.go         the codec
 //	write.go rotate.go            the path of a write: queue, frame, next segment, checkpoint
 //	keeper.go next.go clean.go    the background: zeros ahead, the next segment, the ones before

@@ -95,11 +95,8 @@ func (j *journal) lockAndBegin() (err error) {
 	if j.writer.compressor, err = newCompressor(j.opts.Compression); err != nil {
 		return err
 	}
-	if j.lock, err = j.fs.Lock(filepath.Join(j.dir, engine.LockName)); err != nil {
-		if errors.Is(err, vfs.ErrLocked) {
-			return &ballast.LockedError{Path: j.dir, Err: j.sharedLock(err)}
-		}
-		return noSpace(fmt.Errorf("wal: %w", err))
+	if err := j.takeLocks(); err != nil {
+		return noSpace(err)
 	}
 	if err := j.begin(); err != nil {
 		return noSpace(err)
@@ -192,7 +189,7 @@ func (j *journal) intact() bool {
 
 // begin brings the directory into a state in which the log can be written.
 func (j *journal) begin() error {
-	rec, err := recoverLog(j.fs, j.dir)
+	rec, err := j.recoverShared()
 	if err != nil && !errors.Is(err, errEmpty) {
 		return err
 	}

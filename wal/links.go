@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
-	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
@@ -101,12 +102,36 @@ func (k *keeper) replaceShared(next *segment, size int64) error {
 	return k.prepare(size)
 }
 
-// sharedLock explains why the LOCK of a copy is held when the copy is not open.
-func (j *journal) sharedLock(err error) error {
-	path := filepath.Join(j.dir, engine.LockName)
-	if !errors.Is(err, vfs.ErrLocked) || !isSharedAt(j.fs, path) {
-		return err
+// recoverShared is recoverLog of a log whose newest segments may be shared with one that is open. What goes
+// on there is seen here, and so a frame in the making, which is no damage: it is told from damage as by
+// whoever reads a log that is written. The names of this folder are nobody else's.
+func (j *journal) recoverShared() (*recovery, error) {
+	rec, err := recoverLog(j.fs, j.dir)
+	if !j.mayMove(rec, err) {
+		return rec, err
 	}
-	return fmt.Errorf("%w; the file has more than one hard link, so it may be the other folder's log that is open: "+
-		"where that is certain, remove %s from this one", err, engine.LockName)
+	rec.closeFiles()
+	return readLog(j.fs, j.dir, j.opts.settle)
+}
+
+// mayMove reports whether what was recovered, or the damage that was found, may be of a file that another
+// log writes.
+func (j *journal) mayMove(rec *recovery, err error) bool {
+	if err == nil {
+		return isShared(rec.file)
+	}
+	if !errors.Is(err, ballast.ErrCorrupt) {
+		return false
+	}
+	numbers, err := newRecovery(j.fs, j.dir).list()
+	if err != nil {
+		return false
+	}
+	written, _ := slices.BinarySearch(numbers, maxSegment+1)
+	for _, number := range numbers[max(0, written-2):written] { // the tail, and the one that follows
+		if isSharedAt(j.fs, segmentPath(j.dir, number)) {
+			return true
+		}
+	}
+	return false
 }

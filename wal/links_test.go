@@ -1,14 +1,22 @@
 package wal
 
 import (
+	"bytes"
+	"errors"
+	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/hashicorp/raft"
+
+	"github.com/raft-ballast/ballast"
 	"github.com/raft-ballast/ballast/internal/engine"
 	"github.com/raft-ballast/ballast/internal/oracle"
 	"github.com/raft-ballast/ballast/internal/vfs"
@@ -16,11 +24,10 @@ import (
 
 const linkedDir = "/copy"
 
-// linkAll makes a copy of hard links of what is in the log's folder, as cp -al does, but for LOCK: that one
-// would let only one of the two be open.
+// linkAll makes a copy of hard links of what is in the log's folder, as cp -al does.
 func linkAll(mem *vfs.Mem, to string) {
 	for _, path := range mem.Files() {
-		if rest, ok := strings.CutPrefix(path, dataDir+"/"); ok && rest != engine.LockName {
+		if rest, ok := strings.CutPrefix(path, dataDir+"/"); ok {
 			mem.Link(path, filepath.Join(to, rest))
 		}
 	}
@@ -226,8 +233,14 @@ func TestOwnTailCut(t *testing.T) {
 			for _, dir := range []string{dataDir, linkedDir} {
 				opts := memOptions(mem.Clone())
 				asleep(opts)
+				if was, err := engine.WasLog(opts.fs, dir); !was || err != nil {
+					t.Fatalf("closed %v, state %d of %s: LOCK does not say any more that there was a log (%v)", closed, n, dir, err)
+				}
 				s, err := Open(dir, opts)
 				must(t, err)
+				if names, err := opts.fs.List(dir); err != nil || slices.Contains(names, newLockName) {
+					t.Fatalf("closed %v, state %d of %s: there is %q (%v)", closed, n, dir, names, err)
+				}
 				_, err = oracle.Find(checkedStore{s}, before, l.model)
 				must(t, err)
 				must(t, s.Set([]byte("term"), []byte("5")))
@@ -242,63 +255,233 @@ func TestOwnTailCut(t *testing.T) {
 	}
 }
 
-// TestHardLinksOfFiles is TestHardLinks on the real file system, where a LOCK may be shared, too.
-func TestHardLinksOfFiles(t *testing.T) {
-	for _, open := range []bool{false, true} {
-		dir, copied := filepath.Join(t.TempDir(), "wal"), filepath.Join(t.TempDir(), "copy")
-		opts := &Options{SegmentBytes: minSegmentBytes}
-		s, err := Open(dir, opts)
-		must(t, err)
-		m, rng := oracle.NewModel(), oracle.Random(1)
-		fill := func(n int) {
-			t.Helper()
-			logs := oracle.Entries(rng, m.Last()+1, n, 10<<10)
-			must(t, s.StoreLogs(logs))
-			m.Put(logs, 0)
-		}
-		fill(150)
-		if !open {
-			must(t, s.Close())
-		}
-		must(t, os.Mkdir(copied, 0o700))
-		names, err := vfs.OS.List(dir)
-		must(t, err)
-		for _, name := range names {
-			if err := os.Link(filepath.Join(dir, name), filepath.Join(copied, name)); err != nil {
-				t.Skipf("no hard links here: %v", err)
+// TestLinkedLock: a log and a copy of hard links of it are open for writing at once, whichever was first and
+// whichever made the links, and neither is open twice.
+func TestLinkedLock(t *testing.T) {
+	for _, first := range []string{dataDir, linkedDir} {
+		for _, open := range []bool{false, true} {
+			if open && first == linkedDir {
+				continue // the log is open first
+			}
+			mem := vfs.NewMem()
+			l := newTestLog(t, mem, 1)
+			l.set("vote", "me")
+			second := dataDir
+			if first == dataDir {
+				second = linkedDir
+			}
+			stores := []*Store{l.Store}
+			if !open {
+				l.close()
+			}
+			linkAll(mem, linkedDir)
+			if !open {
+				s, err := Open(first, memOptions(mem))
+				must(t, err)
+				stores[0] = s
+				if n := linksOf(t, mem, filepath.Join(first, engine.LockName)); n != 1 {
+					t.Errorf("%s is open, and its LOCK has %d links", first, n)
+				}
+			}
+			s, err := Open(second, memOptions(mem))
+			if err != nil {
+				t.Fatalf("%s first, open %v: %v", first, open, err)
+			}
+			stores = append(stores, s)
+			for _, dir := range []string{first, second} {
+				if s, err := Open(dir, memOptions(mem)); !errors.Is(err, ballast.ErrLocked) {
+					t.Errorf("%s first, open %v: %s is open twice (%v, %v)", first, open, dir, s, err)
+				}
+			}
+			for i, s := range stores {
+				must(t, s.Set([]byte("vote"), fmt.Appendf(nil, "of %d", i)))
+				must(t, s.Close())
+			}
+			for i, dir := range []string{first, second} {
+				s, err := Open(dir, memOptions(mem))
+				must(t, err)
+				if vote, err := s.Get([]byte("vote")); err != nil || string(vote) != fmt.Sprintf("of %d", i) {
+					t.Errorf("%s has the vote %q (%v)", dir, vote, err)
+				}
+				must(t, s.Close())
 			}
 		}
-		held := m.Clone()
-		if open {
-			_, err := Open(copied, opts)
-			if err == nil || !strings.Contains(err.Error(), engine.LockName) || !strings.Contains(err.Error(), "hard link") {
-				t.Errorf("the log is open, and its LOCK shared: %v", err)
-			}
-		} else if s, err = Open(dir, opts); err != nil {
-			t.Fatal(err)
-		}
-		for range 6 {
-			fill(60)
-			must(t, s.DeleteRange(1, m.Last()-5))
-			m.Delete(1, m.Last()-5)
-		}
-		must(t, check(m, s))
-		must(t, s.Close())
-		c, err := Open(copied, opts)
-		must(t, err)
-		for _, index := range held.Indexes() {
-			got, err := oracle.Read(checkedStore{c})
-			must(t, err)
-			if got.Logs[index] == nil && !open {
-				t.Fatalf("entry %d is not in the copy", index)
-			}
-			break
-		}
-		last, err := c.LastIndex()
-		must(t, err)
-		if last < held.Last() || !open && last != held.Last() {
-			t.Errorf("the copy ends at %d, it held %d", last, held.Last())
-		}
-		must(t, c.Close())
 	}
 }
+
+// TestLinkedLockThatCounts: a shared LOCK that is held by somebody who does not lock the folder, as a release
+// before, may be that of a log in this folder, and so may any where folders cannot be locked.
+func TestLinkedLockThatCounts(t *testing.T) {
+	refused := func(mem *vfs.Mem, dir, text string) {
+		t.Helper()
+		if _, err := Open(dir, memOptions(mem)); !errors.Is(err, ballast.ErrLocked) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", dir, err)
+		}
+		if links := linksOf(t, mem, filepath.Join(dir, engine.LockName)); links != 2 {
+			t.Errorf("%s: LOCK has %d links", dir, links)
+		}
+	}
+	for _, holder := range []string{dataDir, linkedDir} {
+		mem := vfs.NewMem()
+		l := newTestLog(t, mem, 1)
+		l.close()
+		linkAll(mem, linkedDir)
+		lock, err := mem.Lock(filepath.Join(holder, engine.LockName))
+		must(t, err)
+		refused(mem, dataDir, "remove LOCK from this one")
+		refused(mem, linkedDir, "remove LOCK from this one")
+		must(t, lock.Close())
+		checkReopened(t, l.model, mem)
+	}
+	mem := vfs.NewMem()
+	mem.NoFolderLocks()
+	l := newTestLog(t, mem, 1)
+	linkAll(mem, linkedDir)
+	refused(mem, linkedDir, "remove LOCK from this one")
+	refused(mem, dataDir, "the lock is held")
+	must(t, mem.Remove(filepath.Join(linkedDir, engine.LockName)))
+	s, err := Open(linkedDir, memOptions(mem))
+	must(t, err)
+	must(t, s.Close())
+	l.close()
+	checkReopened(t, l.model, mem)
+}
+
+func linksOf(t *testing.T, fsys vfs.FS, path string) int {
+	t.Helper()
+	f, err := fsys.OpenRead(path)
+	must(t, err)
+	n, err := f.Links()
+	must(t, errors.Join(err, f.Close()))
+	return n
+}
+
+// TestFolderLocked: somebody else who has locked the folder is no reason to go on without its lock.
+func TestFolderLocked(t *testing.T) {
+	mem := vfs.NewMem()
+	l := newTestLog(t, mem, 1)
+	l.close()
+	held, err := mem.Hold(dataDir)
+	must(t, err)
+	lock, err := held.LockFolder()
+	must(t, err)
+	if _, err := Open(dataDir, memOptions(mem)); !errors.Is(err, ballast.ErrLocked) {
+		t.Errorf("the folder is locked: %v", err)
+	}
+	must(t, lock.Close())
+	checkReopened(t, l.model, mem)
+}
+
+// linkFolder is cp -al of a log's folder. It reports whether the log has begun a segment meanwhile, of which
+// the copy may have the end and not the beginning, or the other way round.
+func linkFolder(t *testing.T, s *Store, from, to string) (rotated bool) {
+	t.Helper()
+	tail := func() uint64 {
+		s.j.mu.RLock()
+		defer s.j.mu.RUnlock()
+		return s.j.tail.number
+	}
+	before := tail()
+	must(t, os.Mkdir(to, 0o700))
+	names, err := vfs.OS.List(from)
+	must(t, err)
+	for _, name := range names {
+		err := os.Link(filepath.Join(from, name), filepath.Join(to, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // next.tmp may have got its name
+			t.Skipf("no hard links here: %v", err)
+		}
+	}
+	return tail() != before
+}
+
+// holdsUpTo expects a store to hold all entries up to one, and those behind it to be what was written.
+func holdsUpTo(t *testing.T, what string, s *Store, acknowledged uint64) {
+	t.Helper()
+	last, err := s.LastIndex()
+	must(t, err)
+	if last < acknowledged {
+		t.Fatalf("%s ends at %d, and %d were acknowledged", what, last, acknowledged)
+	}
+	var log raft.Log
+	for index := uint64(1); index <= last; index++ {
+		if err := s.GetLog(index, &log); err != nil || !slices.Equal(log.Data, linkedData(index)) {
+			t.Fatalf("%s: entry %d of %d is %d bytes (%v)", what, index, acknowledged, len(log.Data), err)
+		}
+	}
+}
+
+// linkedData is what an entry of an index holds in TestHardLinksOfFiles.
+func linkedData(index uint64) []byte {
+	return bytes.Repeat(fmt.Appendf(nil, "%d ", index), 1+int(index*7%90))
+}
+
+// TestHardLinksOfFiles makes copies of hard links on the real file system of a log that is open, while it is
+// written without a pause. Each is opened for reading and writing meanwhile, and holds all that was
+// acknowledged before it was made.
+func TestHardLinksOfFiles(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "wal")
+	if held, err := vfs.OS.Hold(root); err != nil {
+		t.Fatal(err)
+	} else if lock, err := held.LockFolder(); err != nil {
+		t.Skipf("a folder cannot be locked here: %v", err)
+	} else {
+		must(t, errors.Join(lock.Close(), held.Close()))
+	}
+	opts := &Options{SegmentBytes: 4 << 20}
+	s, err := Open(dir, opts)
+	must(t, err)
+	var acknowledged atomic.Uint64
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		for index := uint64(1); err == nil; index++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			err = s.StoreLog(&raft.Log{Index: index, Term: 1, Data: linkedData(index)})
+			acknowledged.Store(index)
+		}
+		done <- err
+	}()
+	refused := 0
+	for n := range *linkedCopies {
+		to := filepath.Join(root, fmt.Sprint("copy", n))
+		before := acknowledged.Load()
+		rotated := linkFolder(t, s, dir, to)
+		r, err := OpenReadOnly(to, opts)
+		if rotated && errors.Is(err, ballast.ErrCorrupt) {
+			refused++
+			continue
+		}
+		must(t, err)
+		holdsUpTo(t, "the copy that is read", r, before)
+		must(t, r.Close())
+		c, err := Open(to, opts)
+		must(t, err)
+		holdsUpTo(t, "the copy", c, before)
+		last, err := c.LastIndex()
+		must(t, err)
+		must(t, c.StoreLog(&raft.Log{Index: last + 1, Term: 1, Data: linkedData(last + 1)}))
+		must(t, c.Close())
+		c, err = Open(to, opts)
+		must(t, err)
+		holdsUpTo(t, "the copy that was closed", c, last+1)
+		must(t, c.Close())
+		must(t, os.RemoveAll(to))
+	}
+	close(stop)
+	must(t, <-done)
+	t.Logf("%d entries, %d copies across a rotation refused", acknowledged.Load(), refused)
+	holdsUpTo(t, "the log", s, acknowledged.Load())
+	must(t, s.Close())
+	s, err = Open(dir, opts)
+	must(t, err)
+	holdsUpTo(t, "the log that was closed", s, acknowledged.Load())
+	must(t, s.Close())
+}
+
+var linkedCopies = flag.Int("copies", 12, "how many copies of hard links TestHardLinksOfFiles makes")

@@ -19,13 +19,14 @@ func (j *journal) markLock() {
 	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
 		return
 	}
-	if err := j.lengthenLock(); err != nil && !errors.Is(noSpace(err), ballast.ErrNoSpace) {
+	if err := j.lengthen(filepath.Join(j.dir, engine.LockName)); err != nil && !errors.Is(noSpace(err), ballast.ErrNoSpace) {
 		j.opts.Logger.Warn("wal: noting in LOCK that there is a log failed; the next opening tries it again", "dir", j.dir, "err", err)
 	}
 }
 
-func (j *journal) lengthenLock() (err error) {
-	f, err := j.fs.Open(filepath.Join(j.dir, engine.LockName))
+// lengthen makes a LOCK one byte long.
+func (j *journal) lengthen(path string) (err error) {
+	f, err := j.fs.Open(path)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (rec *recovery) list() (numbers []uint64, err error) {
 	for _, name := range names {
 		if number, ok := segmentNumber(name); ok {
 			numbers = append(numbers, number)
-		} else if name == nextName {
+		} else if name == nextName || name == newLockName {
 			rec.garbage = append(rec.garbage, name)
 		}
 	}

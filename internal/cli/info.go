@@ -23,7 +23,7 @@ the vote of each, and reads no entry; --group tells of one of them what is told 
 
 With --json it is one object: store, engine, format_version, first_index, last_index, entries, damaged
 of them, damage where what was acknowledged last may be missing, terms with the first_index of each, live_bytes, disk_bytes, half_peer, why no peer may run
-on it, commit_index (0 where it is not kept), configuration with index, term and servers where the log has one, stable with the values of
+on it, linked_files, how many have more than one link, commit_index (0 where it is not kept), configuration with index, term and servers where the log has one, stable with the values of
 raft, and stable_other with those of others in base64. Of several groups it has groups, each with group,
 first_index, last_index, entries, commit_index, stable and stable_other, and live_bytes is an estimate.
 
@@ -64,7 +64,8 @@ type info struct {
 	Terms         []termJSON         `json:"terms"`
 	LiveBytes     int64              `json:"live_bytes"` // Data and Extensions
 	DiskBytes     int64              `json:"disk_bytes"`
-	HalfPeer      string             `json:"half_peer,omitempty"` // why no peer may run on it
+	HalfPeer      string             `json:"half_peer,omitempty"`    // why no peer may run on it
+	LinkedFiles   int                `json:"linked_files,omitempty"` // with more than one link
 	CommitIndex   uint64             `json:"commit_index"`
 	Configuration *configurationJSON `json:"configuration,omitempty"`
 	stableJSON
@@ -167,6 +168,7 @@ func (i *info) read(s streams, src *source) (newest *raft.Log, err error) {
 	}
 	i.HalfPeer = i.half(highest)
 	i.changed = src.reading() != reading
+	i.LinkedFiles = src.linkedFiles()
 	i.DiskBytes, err = src.diskBytes()
 	return newest, err
 }
@@ -217,6 +219,9 @@ func (i *info) write(w io.Writer, formatOf string, newest *raft.Log) error {
 	i.writeConfiguration(row, newest)
 	if i.HalfPeer != "" {
 		row("note", "%s", i.HalfPeer+halfNote)
+	}
+	if i.LinkedFiles > 0 {
+		row("links", "%s", linkedText(i.Engine, i.LinkedFiles))
 	}
 	return t.end()
 }

@@ -16,6 +16,7 @@ type sharedInfo struct {
 	Entries       uint64      `json:"entries"`    // of all groups
 	LiveBytes     int64       `json:"live_bytes"` // of entries with their headers, estimated
 	DiskBytes     int64       `json:"disk_bytes"`
+	LinkedFiles   int         `json:"linked_files,omitempty"` // with more than one link
 	Groups        []groupJSON `json:"groups"`
 }
 
@@ -76,6 +77,7 @@ func (i *sharedInfo) read(log *sharedLog) (err error) {
 	for _, seg := range segments {
 		i.LiveBytes += seg.LiveBytes
 	}
+	i.LinkedFiles = log.linkedFiles()
 	i.DiskBytes, err = log.diskBytes()
 	return err
 }
@@ -91,6 +93,9 @@ func (i *sharedInfo) write(w io.Writer, formatOf string) error {
 	row("entries", "%s", demo.Thousands(i.Entries))
 	row("live", "about %s", sizeText(i.LiveBytes))
 	row("on disk", "%s", sizeText(i.DiskBytes))
+	if i.LinkedFiles > 0 {
+		row("links", "%s", linkedText(i.Engine, i.LinkedFiles))
+	}
 	if err := t.end(); err != nil {
 		return err
 	}

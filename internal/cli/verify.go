@@ -31,7 +31,7 @@ stops all of them, and nothing can be taken out of such a log.
 With --json it is one object: store, engine, ok, opens, entries that there are, entries_read of them,
 first_index, last_index, commit_index, damaged with the index, file, offset and cause of each place as
 far as they are known, and to where all from the index to that one cannot be found, gaps, terms_fall,
-half_peer, why no peer may run on it, and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is store,
+half_peer, why no peer may run on it, linked_files, how many have more than one link, and dropped, a write at the end of a log of raft-wal that is not complete. Of several groups it is store,
 engine, ok, opens, entries and entries_read of all, and groups with such an object of each.
 
 ` + exitHelp
@@ -75,6 +75,8 @@ type verdict struct {
 	// another store, or is older.
 	HalfPeer string `json:"half_peer,omitempty"`
 
+	LinkedFiles int `json:"linked_files,omitempty"` // with more than one link
+
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out: cut off by a crash, or damaged.
 	Dropped *damageJSON `json:"dropped,omitempty"`
 
@@ -116,6 +118,7 @@ func runVerify(s streams, name string, group groupFlag, asJSON bool) error {
 		return err
 	}
 	v.judge()
+	v.LinkedFiles = at.linkedFiles()
 	if asJSON {
 		err = writeJSON(s.out, v)
 	} else {
@@ -282,6 +285,9 @@ func (v *verdict) found() []string {
 	}
 	if v.HalfPeer != "" {
 		lines = append(lines, halfText(v.HalfPeer))
+	}
+	if v.LinkedFiles > 0 {
+		lines = append(lines, "note: "+linkedText(v.Engine, v.LinkedFiles))
 	}
 	return append(lines, v.losses()...)
 }

@@ -17,6 +17,8 @@ type sharedVerdict struct {
 	Read    uint64     `json:"entries_read"` // without them
 	Groups  []*verdict `json:"groups"`
 
+	LinkedFiles int `json:"linked_files,omitempty"` // with more than one link
+
 	// Unfinished are groups that a migration has begun. No peer can use them, and they are not read.
 	Unfinished []uint64 `json:"unfinished,omitempty"`
 }
@@ -43,6 +45,7 @@ func runSharedVerify(s streams, log *sharedLog, asJSON bool) (err error) {
 	if err != nil {
 		return err
 	}
+	v.LinkedFiles = log.linkedFiles()
 	if asJSON {
 		err = writeJSON(s.out, v)
 	} else {
@@ -68,6 +71,9 @@ func (v *sharedVerdict) write(w io.Writer) error {
 	}
 	for _, id := range v.Unfinished {
 		lines = append(lines, fmt.Sprintf("%s --group %d: unfinished, what a migration has begun; start that again", v.Store, id))
+	}
+	if v.LinkedFiles > 0 {
+		lines = append(lines, "note: "+linkedText(v.Engine, v.LinkedFiles))
 	}
 	lines = append(lines, advice(v.Groups...)...)
 	state := "good"

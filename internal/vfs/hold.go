@@ -28,6 +28,14 @@ type Dir struct {
 	check func() error
 	close func() error
 	alias func() string
+	locks folderLocks // nil where a folder cannot be locked
+}
+
+// folderLocks is the part of a held folder that is about its own lock.
+type folderLocks interface {
+	lockFolder() (io.Closer, error)
+	vouch(lock io.Closer) error
+	vouched(path string) bool
 }
 
 // Check returns a [*DisplacedError] when Path leads to another folder now, or to none, and nil when
@@ -43,6 +51,30 @@ func (d *Dir) Alias() string {
 	}
 	return d.alias()
 }
+
+// LockFolder takes the lock of the folder itself, for as long as the process lives or until the lock
+// is closed. Another holder is an error at once that matches ErrLocked. It matches
+// [errors.ErrUnsupported] where a folder has no lock, or not one that all see who can reach it:
+// that needs unix and a file system of one machine.
+func (d *Dir) LockFolder() (io.Closer, error) {
+	if d.locks == nil {
+		return nil, &fs.PathError{Op: "lock folder", Path: d.Path, Err: errors.ErrUnsupported}
+	}
+	return d.locks.lockFolder()
+}
+
+// Vouch says to whoever finds a lock of FS.Lock held that its holder has locked its folder as well:
+// so that folder is another one than the one that the finder has locked. The lock says so until it
+// is closed. It needs linux; elsewhere, and where it fails, nobody is told.
+func (d *Dir) Vouch(lock io.Closer) error {
+	if d.locks == nil {
+		return errors.ErrUnsupported
+	}
+	return d.locks.vouch(lock)
+}
+
+// Vouched reports whether the holder of the lock file at path has said Vouch.
+func (d *Dir) Vouched(path string) bool { return d.locks != nil && d.locks.vouched(path) }
 
 // Again returns the same folder for somebody else, who closes it before this one is closed.
 func (d *Dir) Again() *Dir {
@@ -101,7 +133,10 @@ func (h *heldFS) Hold(dir string) (*Dir, error) {
 }
 
 func (h *heldFS) held(close func() error) *Dir {
-	return &Dir{FS: h, Path: h.path, Name: h.name, check: h.check, close: close, alias: h.alias}
+	return &Dir{
+		FS: h, Path: h.path, Name: h.name, check: h.check, close: close, alias: h.alias,
+		locks: h.locks(),
+	}
 }
 
 // is reports whether a path is the folder's.

@@ -4,6 +4,7 @@ package vfs
 
 import (
 	"errors"
+	"io"
 	"os"
 )
 
@@ -14,3 +15,13 @@ func openWithoutLinks(string) (handle, error) { return handle{}, errors.ErrUnsup
 func nameOf(*os.File) string { return "" }
 
 func (h handle) alias() string { return "" }
+
+// isLocal returns false: that a folder is locked serves those alone who can vouch.
+func isLocal(*os.File) bool { return false }
+
+// vouch fails: there is no lock beside flock that leaves flock as it is.
+func (h handle) vouch(io.Closer) error { return errors.ErrUnsupported }
+
+func withdraw(*os.File) {}
+
+func (h handle) vouched(string) bool { return false }

@@ -1,7 +1,10 @@
 package vfs
 
 import (
+	"errors"
+	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -46,4 +49,58 @@ func (h handle) alias() (path string) {
 		return ""
 	}
 	return path
+}
+
+// localFS are the file systems whose files and folders one kernel serves, so that all who can reach
+// a folder see its lock. On others, such as NFS, SMB and those of a program (FUSE), a lock of a
+// folder may be this machine's alone. One that is not known here is taken for one of those.
+var localFS = []uint32{
+	unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC,
+	unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.RAMFS_MAGIC, unix.NILFS_SUPER_MAGIC,
+	0x2fc12fc1, // ZFS
+	0xca451a4e, // bcachefs
+	0x3153464a, // JFS
+}
+
+func isLocal(dir *os.File) bool {
+	var st unix.Statfs_t
+	_, err := again(func() (int, error) { return 0, unix.Fstatfs(int(dir.Fd()), &st) })
+	return err == nil && slices.Contains(localFS, uint32(st.Type))
+}
+
+// Who vouches holds a second lock of the lock file, by the same descriptor: one for reading, of a
+// byte that no file has. It is no lock for those who lock the file with flock.
+const vouchedByte = 1<<62 + 0x62616c6c
+
+func vouchLock(kind int16) *unix.Flock_t {
+	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: vouchedByte, Len: 1}
+}
+
+func (h handle) vouch(lock io.Closer) error {
+	l, ok := lock.(heldLock)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	_, err := again(func() (int, error) {
+		return 0, unix.FcntlFlock(l.f.Fd(), unix.F_OFD_SETLK, vouchLock(unix.F_RDLCK))
+	})
+	return err
+}
+
+// withdraw ends vouch.
+func withdraw(f *os.File) {
+	_ = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, vouchLock(unix.F_UNLCK)) // or there was none
+}
+
+func (h handle) vouched(path string) bool {
+	f, err := h.openFile(path, os.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only looked at
+	found := vouchLock(unix.F_WRLCK)
+	_, err = again(func() (int, error) {
+		return 0, unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, found)
+	})
+	return err == nil && found.Type != unix.F_UNLCK
 }

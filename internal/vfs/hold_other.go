@@ -94,6 +94,9 @@ func (h handle) check() error { return checkName(h.path, h.is) }
 
 func (h handle) alias() string { return "" }
 
+// locks returns nil: no folder can be locked.
+func (h handle) locks() folderLocks { return nil }
+
 // CheckName returns a [*DisplacedError] when path leads to another file or folder than the open
 // one, or to none, and nil when it leads there or that cannot be found out.
 func CheckName(path string, open *os.File) error {

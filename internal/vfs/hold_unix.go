@@ -28,6 +28,8 @@ type handle struct{ *folder }
 type folder struct {
 	mu  sync.RWMutex // held for reading in a call, so that nobody gets the descriptor meanwhile
 	dir *os.File     // nil when it was closed
+
+	taken *lockedFolder // that this handle has; nil for none
 }
 
 func newHandle(dir *os.File) handle { return handle{&folder{dir: dir}} }
@@ -195,9 +197,8 @@ type heldLock struct{ f *os.File }
 // Close lets go of the lock, once. To close the file is not enough: a child of the process that is just
 // being started has it open too, until it runs its own program.
 func (l heldLock) Close() error {
-	_, _ = again(func() (int, error) {
-		return 0, unix.Flock(int(l.f.Fd()), unix.LOCK_UN)
-	}) // the file that is closed lets go of it at the latest
+	withdraw(l.f)
+	_ = unlock(l.f) // the file that is closed lets go of it at the latest
 	if err := l.f.Close(); !errors.Is(err, fs.ErrClosed) {
 		return err
 	}
@@ -210,6 +211,55 @@ func tryLock(f *os.File) error {
 	})
 	runtime.KeepAlive(f)
 	return err
+}
+
+func unlock(f *os.File) error {
+	_, err := again(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_UN) })
+	runtime.KeepAlive(f)
+	return err
+}
+
+func (h handle) locks() folderLocks { return h }
+
+// lockFolder takes the lock by the handle, so that it takes no descriptor. That has it once only,
+// whoever holds the folder by it.
+func (h handle) lockFolder() (io.Closer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dir == nil {
+		return nil, fs.ErrClosed
+	}
+	err := errors.ErrUnsupported
+	switch {
+	case h.taken != nil:
+		err = ErrLocked
+	case isLocal(h.dir):
+		err = tryLock(h.dir)
+	}
+	if err == nil {
+		h.taken = &lockedFolder{h.folder}
+		return h.taken, nil
+	}
+	if err == unix.EWOULDBLOCK {
+		err = ErrLocked
+	}
+	if !errors.Is(err, ErrLocked) {
+		err = errors.Join(errors.ErrUnsupported, err)
+	}
+	return nil, &fs.PathError{Op: "lock folder", Path: h.dir.Name(), Err: err}
+}
+
+type lockedFolder struct{ *folder }
+
+// Close lets go of the lock, once. Closing the handle does so, too.
+func (l *lockedFolder) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dir == nil || l.taken != l {
+		return nil
+	}
+	l.taken = nil
+	return unlock(l.dir)
 }
 
 func (h *heldFS) check() error {

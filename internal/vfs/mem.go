@@ -33,11 +33,13 @@ var ErrCrashed = errors.New("vfs: the power is cut")
 type Mem struct {
 	mu       sync.Mutex
 	dirs     map[string]*memDir
-	locks    map[*node]bool
+	locks    map[*node]*memLock
 	hook     func(*Call) error
 	failed   error // what every call returns, nil while all is well
 	capacity int64 // in bytes; 0 is no limit
 	used     int64 // bytes allocated to files that have a name or are open
+
+	noFolderLocks bool
 }
 
 type memDir struct {
@@ -50,6 +52,8 @@ type memDir struct {
 	unsynced bool // the name of the folder itself may be lost
 
 	moves []dirMove // of folders in this one, that are not durable, in order
+
+	lock *memFolderLock // nil when nobody has it
 }
 
 // nameChange gives the file the name to, "" for none, where it had the name from, "" for none.
@@ -95,7 +99,7 @@ func (d *memDir) crash(rng *rand.Rand) map[string]*node {
 
 // NewMem returns an empty file system. The folders "/" and "." are there.
 func NewMem() *Mem {
-	m := &Mem{dirs: make(map[string]*memDir), locks: make(map[*node]bool)}
+	m := &Mem{dirs: make(map[string]*memDir), locks: make(map[*node]*memLock)}
 	for _, dir := range []string{string(filepath.Separator), "."} {
 		m.dirs[dir] = &memDir{names: make(map[string]*node)}
 	}
@@ -408,19 +412,20 @@ func (m *Mem) Lock(path string) (io.Closer, error) {
 	if err == fs.ErrNotExist {
 		n, err = m.create(path)
 	}
-	if err == nil && m.locks[n] {
+	if err == nil && m.locks[n] != nil {
 		err = ErrLocked
 	}
 	if err != nil {
 		return nil, wrap(OpLock, path, err)
 	}
-	m.locks[n] = true
-	return &memLock{m: m, node: n}, nil
+	m.locks[n] = &memLock{m: m, node: n}
+	return m.locks[n], nil
 }
 
 type memLock struct {
-	m    *Mem
-	node *node // nil when it was let go
+	m       *Mem
+	node    *node // nil when it was let go
+	vouched bool
 }
 
 // Close lets go of the lock, also when the power is cut: there is nobody who could hold it.

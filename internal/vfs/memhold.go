@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"path/filepath"
 )
@@ -34,7 +35,62 @@ func (m *Mem) Hold(dir string) (*Dir, error) {
 
 func (h *memHeld) held() *Dir {
 	nothing := func() error { return nil }
-	return &Dir{FS: h, Path: h.path, Name: h.path, check: h.check, close: nothing}
+	d := &Dir{FS: h, Path: h.path, Name: h.path, check: h.check, close: nothing}
+	if !h.noFolderLocks {
+		d.locks = h
+	}
+	return d
+}
+
+// NoFolderLocks has no folder that is held from now on be one that can be locked.
+func (m *Mem) NoFolderLocks() {
+	m.mu.Lock()
+	m.noFolderLocks = true
+	m.mu.Unlock()
+}
+
+func (h *memHeld) lockFolder() (io.Closer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := h.failed
+	if err == nil && h.dir.lock != nil {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, wrap(OpLock, h.path, err)
+	}
+	h.dir.lock = &memFolderLock{h}
+	return h.dir.lock, nil
+}
+
+type memFolderLock struct{ h *memHeld }
+
+func (l *memFolderLock) Close() error {
+	l.h.mu.Lock()
+	defer l.h.mu.Unlock()
+	if l.h.dir.lock == l {
+		l.h.dir.lock = nil
+	}
+	return nil
+}
+
+func (h *memHeld) vouch(lock io.Closer) error {
+	l, ok := lock.(*memLock)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	h.mu.Lock()
+	l.vouched = true
+	h.mu.Unlock()
+	return nil
+}
+
+func (h *memHeld) vouched(path string) bool {
+	at := h.at(path)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, err := h.lookup(at)
+	return err == nil && h.locks[n] != nil && h.locks[n].vouched
 }
 
 // Hold implements FS.
