@@ -112,7 +112,7 @@ func backUp(ctx context.Context, s streams, at place, destination string, asJSON
 		return interrupted(ctx, fmt.Errorf("copying %s: %w", at, err), "nothing is left of the copy")
 	}
 	// Only root gives files away. A copy that belongs to whoever made it is one all the same.
-	err = sites.Like(site.Path, at.path)
+	err = site.Like(at.path)
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
@@ -156,12 +156,8 @@ func (b *backupJSON) bounds(copied place, info wal.BackupInfo) (err error) {
 	}
 	if log == nil {
 		b.FirstIndex, b.LastIndex, b.CommitIndex = &info.FirstIndex, &info.LastIndex, &info.CommitIndex
-		src, err := copied.open()
-		if err != nil {
-			return err
-		}
-		b.HalfPeer = half(src, src)
-		return src.Close()
+		b.HalfPeer, err = copied.half()
+		return err
 	}
 	add := func(g wal.GroupInfo, why string) error {
 		b.Groups = append(b.Groups, copiedGroup{g.ID, g.Entries, g.FirstIndex, g.LastIndex, g.CommitIndex, why})

@@ -54,6 +54,9 @@ func recognise(path string) (place, error) {
 		return placeOf(name, path), nil
 	}
 	if !info.IsDir() {
+		if !info.Mode().IsRegular() { // opening a pipe waits for who writes to it
+			return place{}, fmt.Errorf("%s is no file and no folder; give a bbolt file or the folder of a store", path)
+		}
 		if move.IsGrave(path) {
 			return place{}, fmt.Errorf("%s is what a migration has left where a store was, and says where that is now", path)
 		}
@@ -148,14 +151,17 @@ func kindOfDir(path string) (string, error) {
 	named := func(name string) func(string) bool {
 		return func(n string) bool { return n == name && !move.IsGrave(filepath.Join(path, n)) }
 	}
-	wasLog, err := common.WasLog(vfs.OS, path)
-	if err != nil {
-		return "", fmt.Errorf("looking for a store: %w", err)
-	}
 	switch {
 	case has(named(raftwalMeta)), has(raftwalSegment.MatchString):
 		return "raftwal", nil
-	case has(walSegment.MatchString), wasLog:
+	case has(walSegment.MatchString): // whose LOCK need not be readable
+		return "wal", nil
+	}
+	wasLog, err := common.WasLog(vfs.OS, path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("looking for a store: %w", err)
+	case wasLog:
 		return "wal", nil
 	case has(named("MANIFEST")) && (has(named("KEYREGISTRY")) || has(func(n string) bool { return strings.HasSuffix(n, ".vlog") })):
 		return "badger", nil

@@ -249,7 +249,7 @@ func TestLike(t *testing.T) {
 		must(t, os.Chown(model, 12, 34))
 		must(t, os.Chown(filepath.Join(model, "file"), 12, 34))
 	}
-	must(t, Like(made, model))
+	must(t, (&Site{Path: made}).Like(model))
 	check := func(path string, mode fs.FileMode) {
 		t.Helper()
 		info, err := os.Stat(path)
@@ -262,7 +262,7 @@ func TestLike(t *testing.T) {
 	check(made, 0o750)
 	check(filepath.Join(made, "file"), 0o640)
 	put(t, filepath.Join(made, "deeper"), "")
-	must(t, Like(made, filepath.Join(model, "file")))
+	must(t, (&Site{Path: made}).Like(filepath.Join(model, "file")))
 	check(filepath.Join(made, "deeper"), 0o750)
 	check(filepath.Join(made, "deeper", "file"), 0o640)
 }
@@ -295,4 +295,13 @@ func TestMarkOfALogThatWasBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	marked("Swap")
+}
+
+// The error of a place where nothing can be built names it, and says what to give.
+func TestBeginWhereNothingCanBeMade(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "gone", "store")
+	if _, err := Begin(dst); err == nil || !strings.Contains(err.Error(), dst+" cannot be made") ||
+		!errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "give a path in a folder") {
+		t.Errorf("Begin: %v", err)
+	}
 }
