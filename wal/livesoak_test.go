@@ -31,6 +31,23 @@ type soakedLog struct {
 	stored atomic.Uint64 // up to here entries are there, but for those that were deleted at the front
 	begun  atomic.Uint64 // above this one none was ever stored
 	doomed atomic.Uint64 // up to here they may be deleted at the front
+	cuts   atomic.Uint64 // how often the end was deleted, maxCut entries at most
+}
+
+// maxCut is how many entries of the end are deleted at once.
+const maxCut = 20
+
+// soakState is what a look has to find at the least.
+type soakState struct{ stored, cuts uint64 }
+
+func (l *soakedLog) state() soakState {
+	cuts := l.cuts.Load() // first: a cut that comes in between counts
+	return soakState{l.stored.Load(), cuts}
+}
+
+// least is up to where entries were there all the time since a state.
+func (l *soakedLog) least(since soakState) uint64 {
+	return since.stored - min(since.stored, maxCut*(l.cuts.Load()-since.cuts))
 }
 
 // write appends until it is done. At times it compacts, replaces the end, and closes.
@@ -49,7 +66,8 @@ func (l *soakedLog) write(opts *Options) error {
 			l.doomed.Store(last - 1000 - rng.Uint64N(1000))
 			err = s.DeleteRange(0, l.doomed.Load())
 		case at < 10 && last > l.doomed.Load()+100:
-			low := last - rng.Uint64N(20)
+			low := last - rng.Uint64N(maxCut)
+			l.cuts.Add(1)
 			l.stored.Store(low - 1)
 			err = s.DeleteRange(low, last)
 			last = low - 1
@@ -63,7 +81,7 @@ func (l *soakedLog) write(opts *Options) error {
 }
 
 // look opens the log, or a copy of it, and reads all that is there.
-func (l *soakedLog) look(dir string, stored uint64) error {
+func (l *soakedLog) look(dir string, since soakState) error {
 	s, err := OpenReadOnly(dir, nil)
 	if err != nil {
 		return fmt.Errorf("opening: %w", err)
@@ -72,9 +90,9 @@ func (l *soakedLog) look(dir string, stored uint64) error {
 	first, err1 := s.FirstIndex()
 	last, err2 := s.LastIndex()
 	err = errors.Join(err1, err2)
-	least, most := min(stored, l.stored.Load()), l.begun.Load()
+	least, most := l.least(since), l.begun.Load()
 	if err != nil || last < least || last > most || first > l.doomed.Load()+1 {
-		return fmt.Errorf("there are entries %d to %d, %d were stored: %w", first, last, stored, err)
+		return fmt.Errorf("there are entries %d to %d, %d to %d were stored, %v", first, last, least, most, err)
 	}
 	for index := first; index <= last; index++ {
 		var got raft.Log
@@ -129,7 +147,7 @@ func soakReaders(t *testing.T, parent string) {
 	var looks, copies atomic.Int64
 	wg.Go(func() {
 		for ; time.Now().Before(end) && !t.Failed(); looks.Add(1) {
-			if err := l.look(l.dir, l.stored.Load()); err != nil {
+			if err := l.look(l.dir, l.state()); err != nil {
 				t.Errorf("look %d: %v", looks.Load(), err)
 			}
 		}
@@ -137,10 +155,10 @@ func soakReaders(t *testing.T, parent string) {
 	})
 	wg.Go(func() {
 		for ; !l.done.Load() && !t.Failed(); copies.Add(1) {
-			stored, dst := l.stored.Load(), filepath.Join(parent, "copy")
+			since, dst := l.state(), filepath.Join(parent, "copy")
 			_, err := Backup(t.Context(), l.dir, dst, nil)
 			if err == nil {
-				err = l.look(dst, stored)
+				err = l.look(dst, since)
 			}
 			if err = errors.Join(err, os.RemoveAll(dst)); err != nil {
 				t.Errorf("copy %d: %v", copies.Load(), err)
