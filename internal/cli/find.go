@@ -54,6 +54,9 @@ func recognise(path string) (place, error) {
 		return placeOf(name, path), nil
 	}
 	if !info.IsDir() {
+		if !info.Mode().IsRegular() { // opening a pipe waits for who writes to it
+			return place{}, fmt.Errorf("%s is no file and no folder; give a bbolt file or the folder of a store", path)
+		}
 		if move.IsGrave(path) {
 			return place{}, fmt.Errorf("%s is what a migration has left where a store was, and says where that is now", path)
 		}

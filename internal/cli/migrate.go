@@ -265,6 +265,9 @@ func openAlone(p place) (move.Source, error) {
 		return p.engine.read(p.path)
 	}
 	path := filepath.Join(p.path, "LOCK")
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe waits for who writes to it
+		return nil, fmt.Errorf("locking the old store: %s is no file; nothing of a wal is that, so move it away", path)
+	}
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	held, err := lock.TryRLock()
 	switch {

@@ -21,6 +21,10 @@ const Handles = true
 // ErrNotDir is matched by the error of a Hold of something else than a folder.
 const ErrNotDir = unix.ENOTDIR
 
+// errNoFile is the error of opening what is none.
+var errNoFile = errors.New("it is a folder, a pipe or a socket, and no file; " +
+	"put the file back that belongs there, or move this away")
+
 // handle is an open folder. The zero handle stands for the one that the process is in, so that a
 // path is looked up by name.
 type handle struct{ *folder }
@@ -69,9 +73,15 @@ func (h handle) at(path string, call func(dir int, name string) error) error {
 }
 
 // openFile is os.OpenFile without asking the kernel, in five calls, whether the runtime can wait
-// for the file without a thread. For one on a disk it cannot.
+// for the file without a thread. For one on a disk it cannot. What is no file is looked for before:
+// to open a pipe waits until somebody opens its other end.
 func (h handle) openFile(path string, flag int) (f *os.File, err error) {
 	err = h.at(path, func(dir int, name string) error {
+		if flag&(os.O_EXCL|unix.O_DIRECTORY) == 0 {
+			if err := checkFile(dir, name); err != nil {
+				return err
+			}
+		}
 		f, err = openAt(dir, name, path, flag)
 		return err
 	})
@@ -79,6 +89,21 @@ func (h handle) openFile(path string, flag int) (f *os.File, err error) {
 		return f, nil
 	}
 	return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+}
+
+// checkFile returns an error when there is something under a name that is no file. What stops it
+// from looking stops who opens the file too.
+func checkFile(dir int, name string) error {
+	var st unix.Stat_t
+	_, err := again(func() (int, error) { return 0, unix.Fstatat(dir, name, &st, 0) })
+	if err != nil {
+		return nil
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR, unix.S_IFIFO, unix.S_IFSOCK:
+		return errNoFile
+	}
+	return nil
 }
 
 func openAt(dir int, name, path string, flag int) (*os.File, error) {
