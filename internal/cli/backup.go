@@ -112,7 +112,7 @@ func backUp(ctx context.Context, s streams, at place, destination string, asJSON
 		return interrupted(ctx, fmt.Errorf("copying %s: %w", at, err), "nothing is left of the copy")
 	}
 	// Only root gives files away. A copy that belongs to whoever made it is one all the same.
-	err = sites.Like(site.Path, at.path)
+	err = site.Like(at.path)
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}

@@ -66,6 +66,7 @@ func TestIntoAVolume(t *testing.T) {
 					t.Fatal(stderr)
 				}
 				mount(t, place)
+				must(t, os.Chmod(place, 0o751)) // it stays that
 				before := listed(t, place)
 				bad := slices.Clone(in(c.args))
 				i := slices.IndexFunc(bad, func(s string) bool { return strings.HasPrefix(strings.TrimPrefix(s, "wal:"), dir) })
@@ -80,6 +81,9 @@ func TestIntoAVolume(t *testing.T) {
 				}
 				if status, stdout, stderr := runBallast(in(c.look)...); status != 0 {
 					t.Errorf("status %d, %s%s", status, stdout, stderr)
+				}
+				if info, err := os.Stat(place); err != nil || info.Mode().Perm() != 0o751 {
+					t.Errorf("the mode of the folder is %v, %v", info.Mode(), err)
 				}
 				for _, name := range listed(t, place) {
 					if strings.Contains(name, "ballast") {

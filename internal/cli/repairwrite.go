@@ -70,7 +70,7 @@ func (p *repairPlan) do(s streams) (err error) {
 	if err := build(ctx, s, p.at.engine, site.Path, p.source); err != nil {
 		return err
 	}
-	if err := sites.Like(site.Path, p.at.path); err != nil {
+	if err := site.Like(p.at.path); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

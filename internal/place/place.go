@@ -267,14 +267,15 @@ func Sync(path string) error {
 	})
 }
 
-// Like gives what is at path, and all that is in it when it is a folder, the owner and the mode of model: a file that of the
-// model, or of a file in it, and a folder that of the model, or of the folder that it is in.
-func Like(path, model string) error {
+// Like gives what was built, and all that is in it when it is a folder, the owner and the mode of model: a file that of the
+// model, or of a file in it, and a folder that of the model, or of the folder that it is in. A folder that was there before
+// keeps its mode.
+func (s *Site) Like(model string) error {
 	folder, file, err := models(model)
 	if err != nil {
 		return err
 	}
-	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+	return filepath.WalkDir(s.Path, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -290,6 +291,9 @@ func Like(path, model string) error {
 		}
 		if err := own(path, like); err != nil {
 			return fmt.Errorf("giving %s the owner of %s: %w", path, model, err)
+		}
+		if s.inside != nil && path == s.Path {
+			return nil
 		}
 		mode := like.Mode().Perm()
 		if d.IsDir() == like.IsDir() {

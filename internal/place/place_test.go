@@ -249,7 +249,7 @@ func TestLike(t *testing.T) {
 		must(t, os.Chown(model, 12, 34))
 		must(t, os.Chown(filepath.Join(model, "file"), 12, 34))
 	}
-	must(t, Like(made, model))
+	must(t, (&Site{Path: made}).Like(model))
 	check := func(path string, mode fs.FileMode) {
 		t.Helper()
 		info, err := os.Stat(path)
@@ -262,7 +262,7 @@ func TestLike(t *testing.T) {
 	check(made, 0o750)
 	check(filepath.Join(made, "file"), 0o640)
 	put(t, filepath.Join(made, "deeper"), "")
-	must(t, Like(made, filepath.Join(model, "file")))
+	must(t, (&Site{Path: made}).Like(filepath.Join(model, "file")))
 	check(filepath.Join(made, "deeper"), 0o750)
 	check(filepath.Join(made, "deeper", "file"), 0o640)
 }
