@@ -134,13 +134,13 @@ type DisplacedError struct {
 
 // Error says where the store is, and what to do.
 func (e *DisplacedError) Error() string {
-	now := "; what it has acknowledged is not there"
+	now, gone := "not there", "; where it was removed let the peer join again as a new server"
 	if e.Now != "" {
-		now = "; what it has acknowledged is in " + e.Now
+		now, gone = "in "+e.Now, ""
 	}
 	return fmt.Sprintf("ballast: %s was renamed, removed or mounted over while this store was "+
-		"open, and leads to something else now, or to nothing%s: end this process, put the store back "+
-		"under its name, and open it again", e.Path, now)
+		"open, and leads to something else now, or to nothing; what it has acknowledged is %s: end this "+
+		"process, put the store back under its name, and open it again%s", e.Path, now, gone)
 }
 
 // Is reports whether target is [ErrDisplaced].

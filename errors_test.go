@@ -56,7 +56,8 @@ func TestErrors(t *testing.T) {
 			&ballast.DisplacedError{Path: "/data/raft"},
 			"ballast: /data/raft was renamed, removed or mounted over while this store was open, " +
 				"and leads to something else now, or to nothing; what it has acknowledged is " +
-				"not there: end this process, put the store back under its name, and open it again",
+				"not there: end this process, put the store back under its name, and open it again; " +
+				"where it was removed let the peer join again as a new server",
 			[]error{ballast.ErrDisplaced}, nil,
 		},
 		{

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/raft-ballast/ballast"
 )
 
@@ -223,5 +225,24 @@ func TestDisplacedWithoutAlias(t *testing.T) {
 	check(t, s, entries(1, 20, "first", 100<<10))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Close does not say that all is in the log of a folder that was removed.
+func TestCloseOfWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("windows removes no folder that is in use")
+	}
+	dir := filepath.Join(t.TempDir(), "raft")
+	s, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.StoreLog(&raft.Log{Index: 1, Term: 1}), os.RemoveAll(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); !errors.Is(err, ballast.ErrDisplaced) || strings.Contains(err.Error(), "is there when") {
+		t.Errorf("Close: %v", err)
 	}
 }

@@ -376,6 +376,14 @@ const (
 	closePanicked = 5 * time.Second // for a badger that panicked, which may wait for ever
 )
 
+// unwritten is the error of a badger that does not get its memory onto the disk.
+func (s *Store) unwritten() error {
+	if err := s.held.Check(); err != nil { // as when its folder was removed
+		return fmt.Errorf("badger cannot write its memory to a table: %w", engine.Displaced(err))
+	}
+	return errors.New("badger cannot write its memory to a table, see its log; what was acknowledged is in its own log, and is there when the directory is opened again, after this process has ended")
+}
+
 // closeBadger closes badger, unless badger would wait for ever, or would make its tables in the
 // folder of another store.
 func (s *Store) closeBadger() error {
@@ -396,7 +404,7 @@ func (s *Store) closeBadger() error {
 		case now := <-ticker.C:
 			if s.log.flushFailures.Load() >= failures+closeFailures {
 				s.stuck = true
-				return errors.New("badger cannot write its memory to a table, see its log; what was acknowledged is in its own log, and is there when the directory is opened again, after this process has ended")
+				return s.unwritten()
 			}
 			if s.panicked.Load() && now.Sub(start) > closePanicked {
 				s.stuck = true
