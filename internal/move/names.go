@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"github.com/raft-ballast/ballast/internal/engine"
+	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
 const (
@@ -70,7 +71,7 @@ func (j *Job) look(path string) (kind, []string, error) {
 	switch _, e := j.fs().DiskUsage(path); {
 	case errors.Is(e, fs.ErrNotExist):
 		return nothing, nil, nil
-	case e == nil && !errors.Is(err, fs.ErrPermission):
+	case e == nil && (errors.Is(err, vfs.ErrNotDir) || !vfs.Handles && !errors.Is(err, fs.ErrPermission)):
 		return file, nil, nil
 	}
 	return nothing, nil, fmt.Errorf("looking at %s: %w", path, err)
