@@ -156,12 +156,8 @@ func (b *backupJSON) bounds(copied place, info wal.BackupInfo) (err error) {
 	}
 	if log == nil {
 		b.FirstIndex, b.LastIndex, b.CommitIndex = &info.FirstIndex, &info.LastIndex, &info.CommitIndex
-		src, err := copied.open()
-		if err != nil {
-			return err
-		}
-		b.HalfPeer = half(src, src)
-		return src.Close()
+		b.HalfPeer, err = copied.half()
+		return err
 	}
 	add := func(g wal.GroupInfo, why string) error {
 		b.Groups = append(b.Groups, copiedGroup{g.ID, g.Entries, g.FirstIndex, g.LastIndex, g.CommitIndex, why})

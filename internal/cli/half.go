@@ -30,6 +30,15 @@ func half(s raft.LogStore, stable raft.StableStore) string {
 	return move.Half(true, newest.Term, term)
 }
 
+// half opens a store for it.
+func (p place) half() (string, error) {
+	s, err := p.open()
+	if err != nil {
+		return "", err
+	}
+	return half(s, s), s.Close()
+}
+
 // half is that of entries up to a term with this stable state.
 func (s stableJSON) half(highest uint64) string {
 	term, _ := s.Stable[currentTermKey].(uint64)

@@ -58,6 +58,8 @@ func TestMigrateTwo(t *testing.T) {
 	run(0, "copied and verified", "migrate", "--stable", stable, "--group", "8", logs, "wal:"+filepath.Join(dir, "shared"))
 	run(0, "good", "verify", "--group", "8", "wal:"+filepath.Join(dir, "shared"))
 	run(0, "has become", "migrate", "--log-only", logs, "bolt:"+filepath.Join(dir, "alone.db"))
+	run(0, "do not run a peer on it alone", "migrate", "--log-only", logs, "bolt:"+filepath.Join(dir, "again.db"))
+	run(0, `"half_peer":"it has entries`, "migrate", "--log-only", "--json", logs, "wal:"+filepath.Join(dir, "alone"))
 }
 
 // Whoever looks at half a peer is warned, and nothing fails.

@@ -48,8 +48,9 @@ then the store is made in it.
 --dry-run copies for two seconds, removes that, and tells how long all of it will take.
 
 With --json it is one object: source, stable, source_group, destination, group, entries, first_index, last_index,
-commit_index, bytes, seconds, owner_kept, and dropped where raft-wal's last write was cut off; with
---group ID=STORE destination, and groups with such an object of each. With --dry-run it has source,
+commit_index, bytes, seconds, owner_kept, half_peer with --log-only where no peer may run on it, and dropped
+where raft-wal's last write was cut off; with --group ID=STORE destination, and groups with such an object
+of each. With --dry-run it has source,
 destination, dry_run, disk_bytes of the old store, copied, how many entries the dry run has copied, and
 seconds_about, what all of it will take.
 
@@ -111,6 +112,8 @@ type migrated struct {
 	Bytes       uint64  `json:"bytes"` // of data and extensions
 	Seconds     float64 `json:"seconds"`
 	OwnerKept   bool    `json:"owner_kept"`
+
+	HalfPeer string `json:"half_peer,omitempty"` // why no peer may run on it
 
 	// Dropped is a write at the end of a log of raft-wal that is not complete, and left out.
 	Dropped *damageJSON `json:"dropped,omitempty"`
@@ -177,7 +180,10 @@ func migrateOne(ctx context.Context, s streams, p route) (*migrated, error) {
 		dropped := newDamageJSON(damage)
 		out.Dropped = &dropped
 	}
-	return out, nil
+	if p.logOnly {
+		out.HalfPeer, err = p.dst.half()
+	}
+	return out, err
 }
 
 // newPlace takes the name of a store that is to be made.
@@ -343,6 +349,9 @@ func (r *migrated) write(w io.Writer) error {
 	}
 	if !r.OwnerKept {
 		lines = append(lines, "note: the new store does not belong to whom the old one belongs to; only root can see to that")
+	}
+	if r.HalfPeer != "" {
+		lines = append(lines, halfText(r.HalfPeer))
 	}
 	return writeLines(w, lines...)
 }
