@@ -182,7 +182,7 @@ func lock(dst string) (*Site, error) {
 	}
 	dir := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+siteSuffix)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+		return nil, fmt.Errorf("%s cannot be made: %w; give a path in a folder that is there and can be written", dst, err)
 	}
 	held, err := vfs.OS.Lock(filepath.Join(dir, "LOCK"))
 	if errors.Is(err, vfs.ErrLocked) {

@@ -296,3 +296,12 @@ func TestMarkOfALogThatWasBuilt(t *testing.T) {
 	}
 	marked("Swap")
 }
+
+// The error of a place where nothing can be built names it, and says what to give.
+func TestBeginWhereNothingCanBeMade(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "gone", "store")
+	if _, err := Begin(dst); err == nil || !strings.Contains(err.Error(), dst+" cannot be made") ||
+		!errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "give a path in a folder") {
+		t.Errorf("Begin: %v", err)
+	}
+}
