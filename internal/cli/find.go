@@ -151,14 +151,17 @@ func kindOfDir(path string) (string, error) {
 	named := func(name string) func(string) bool {
 		return func(n string) bool { return n == name && !move.IsGrave(filepath.Join(path, n)) }
 	}
-	wasLog, err := common.WasLog(vfs.OS, path)
-	if err != nil {
-		return "", fmt.Errorf("looking for a store: %w", err)
-	}
 	switch {
 	case has(named(raftwalMeta)), has(raftwalSegment.MatchString):
 		return "raftwal", nil
-	case has(walSegment.MatchString), wasLog:
+	case has(walSegment.MatchString): // whose LOCK need not be readable
+		return "wal", nil
+	}
+	wasLog, err := common.WasLog(vfs.OS, path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("looking for a store: %w", err)
+	case wasLog:
 		return "wal", nil
 	case has(named("MANIFEST")) && (has(named("KEYREGISTRY")) || has(func(n string) bool { return strings.HasSuffix(n, ".vlog") })):
 		return "badger", nil
