@@ -21,10 +21,6 @@ const Handles = true
 // ErrNotDir is matched by the error of a Hold of something else than a folder.
 const ErrNotDir = unix.ENOTDIR
 
-// errNoFile is the error of opening what is none.
-var errNoFile = errors.New("it is a folder, a pipe or a socket, and no file; " +
-	"put the file back that belongs there, or move this away")
-
 // handle is an open folder. The zero handle stands for the one that the process is in, so that a
 // path is looked up by name.
 type handle struct{ *folder }

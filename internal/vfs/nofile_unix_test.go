@@ -26,9 +26,7 @@ func TestOpenOfWhatIsNoFile(t *testing.T) {
 			calls := map[string]func() error{
 				"Open":     func() error { _, err := fsys.Open(path); return err },
 				"OpenRead": func() error { _, err := fsys.OpenRead(path); return err },
-			}
-			if name == "by handle" {
-				calls["Lock"] = func() error { _, err := fsys.Lock(path); return err }
+				"Lock":     func() error { _, err := fsys.Lock(path); return err },
 			}
 			for call, open := range calls {
 				err := open()

@@ -19,6 +19,10 @@ import (
 // system does not take O_DIRECT, and elsewhere, WriteBlocks writes through the page cache and syncs.
 var OS FS = osFS{}
 
+// errNoFile is the error of opening what is none.
+var errNoFile = errors.New("it is a folder, a pipe or a socket, and no file; " +
+	"put the file back that belongs there, or move this away")
+
 const (
 	fileMode = 0o600
 	dirMode  = 0o700
@@ -141,6 +145,9 @@ func (osFS) SyncDir(dir string) error {
 }
 
 func (osFS) Lock(path string) (io.Closer, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // a pipe would be waited for
+		return nil, &fs.PathError{Op: "lock", Path: path, Err: errNoFile}
+	}
 	lock := flock.New(path, flock.SetPermissions(fileMode))
 	held, err := lock.TryLock()
 	if err == nil && !held {
