@@ -233,7 +233,11 @@ func (m *Mem) List(dir string) ([]string, error) {
 	dir = filepath.Clean(dir)
 	d := m.dirs[dir]
 	if d == nil {
-		return nil, wrap(OpList, dir, fs.ErrNotExist)
+		_, err := m.lookup(dir)
+		if err == nil {
+			err = ErrNotDir
+		}
+		return nil, wrap(OpList, dir, err)
 	}
 	names := slices.Collect(maps.Keys(d.names))
 	for sub := range m.dirs {
