@@ -4,7 +4,7 @@
 # How long the long forms are; CI has smaller figures.
 POINTS ?= 300000
 KILLS ?= 500
-HISTORIES ?= 20000
+HISTORIES ?= 60000
 MIGRATEKILLS ?= 50
 CUTS ?= 500
 FUZZTIME ?= 60s
