@@ -13,8 +13,8 @@ const DefaultMaxEntryBytes = 64 << 20
 // Store is what each engine of Ballast is: the log and the stable state of one raft peer.
 //
 // All methods may be called by any goroutine at any time. After Close each of them returns
-// [ErrClosed]. Another Close, also one at the same time, returns nil when the store is closed, so that
-// it can be opened again behind any of them.
+// [ErrClosed]. Another Close, also one at the same time, returns nil when the store is closed, so
+// that it can be opened again behind any of them.
 //
 // # Log
 //

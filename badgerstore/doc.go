@@ -40,9 +40,9 @@
 // Open for writing returns a CorruptionError when it is in the newest file. With one in an older file, once badger would collect that, no garbage is
 // collected any more, and Options.Logger is told. After a crash damage in the newest file cannot be told from a write that was torn.
 //
-// Part of a directory is refused and left as it is: without its manifest, or with one that was cut, without
-// a table, or a value log that a key refers to. A write-ahead log that is missing, of a process that was
-// killed, is not noticed: badger removes one when its entries are in tables.
+// Part of a directory is refused and left as it is: without its manifest, or with one that was cut,
+// without a table, or a value log that a key refers to. A write-ahead log that is missing, of a
+// process that was killed, is not noticed: badger removes one when its entries are in tables.
 //
 // Opening reads every table and the newest value log file once. A read-only store needs a directory that was closed cleanly.
 //
@@ -91,8 +91,8 @@
 //
 // Index 0 under logs- is no entry; raft does not write it.
 //
-// Source files: options.go, open.go, preflight.go and parts.go open a directory; store.go reads; write.go,
-// redo.go and delete.go write; held.go is the folder; graves.go is the record of deletions; gc.go
-// and compact.go return space; valuelog.go finds damage
-// before badger drops what is behind it; logger.go listens to badger.
+// Source files: options.go, open.go, preflight.go and parts.go open a directory; store.go reads;
+// write.go, redo.go and delete.go write; held.go is the folder; graves.go is the record of
+// deletions; gc.go and compact.go return space; valuelog.go finds damage before badger drops what
+// is behind it; logger.go listens to badger.
 package badgerstore

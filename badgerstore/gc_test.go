@@ -184,7 +184,8 @@ func TestPushOutKeepsData(t *testing.T) {
 	}
 }
 
-// TestTroublesOfCollecting: without space for it nothing is collected, which is told, and tried again.
+// TestTroublesOfCollecting: without space for it nothing is collected, which is told, and tried
+// again.
 func TestTroublesOfCollecting(t *testing.T) {
 	s, err := Open(t.TempDir(), &Options{GCInterval: -1})
 	if err != nil {

@@ -146,12 +146,12 @@ func (s *Store) mapped(tx *bbolt.Tx) *boltmeta.Pages {
 	return &boltmeta.Pages{PageBytes: page, Count: uint64(size) / page, Data: data}
 }
 
-// way is which indexes have a way through the tree of the log that was looked at, from the first one
-// up to the last one, without a step to another leaf.
+// way is which indexes have a way through the tree of the log that was looked at, from the first
+// one up to the last one, without a step to another leaf.
 type way struct{ from, to uint64 }
 
-// reach looks at the way to an entry before bbolt goes there, and at the leaves beside it where bbolt
-// may go on to one because the entry is not in its leaf.
+// reach looks at the way to an entry before bbolt goes there, and at the leaves beside it where
+// bbolt may go on to one because the entry is not in its leaf.
 func (s *Store) reach(w *view, index uint64) error {
 	if s.whole.Load() || w.logs == nil || w.way.from <= index && index <= w.way.to {
 		return nil

@@ -8,8 +8,9 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// NextIndex implements [ballast.Inspector]. It returns a [*ballast.CorruptionError] where a damaged key or page hides entries. What it cannot see is a page that
-// refers to a wrong one which is of the log too: the entries of the right one are as a gap.
+// NextIndex implements [ballast.Inspector]. It returns a [*ballast.CorruptionError] where a damaged
+// key or page hides entries. What it cannot see is a page that refers to a wrong one which is of
+// the log too: the entries of the right one are as a gap.
 func (s *Store) NextIndex(index uint64) (next uint64, err error) {
 	if err := s.gate.Enter(); err != nil {
 		return 0, err
@@ -27,8 +28,9 @@ func (s *Store) NextIndex(index uint64) (next uint64, err error) {
 
 var errOrder = errors.New("the keys are not in their order, so others cannot be found")
 
-// seek returns the lowest index that is at least the one that is given, 0 for none. Where that one is not there the keys around it have to say so
-// too: one that is damaged hides others, and they would be taken for a gap.
+// seek returns the lowest index that is at least the one that is given, 0 for none. Where that one
+// is not there the keys around it have to say so too: one that is damaged hides others, and they
+// would be taken for a gap.
 func (s *Store) seek(w *view, index uint64) (next uint64, err error) {
 	if err := s.reach(w, index); err != nil {
 		return 0, err

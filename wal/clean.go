@@ -71,7 +71,8 @@ func (k *keeper) removeOne() (bool, error) {
 	return true, k.discardUnused(seg)
 }
 
-// discardUnused removes a segment that was taken out of the unused ones, or leaves it to a later try.
+// discardUnused removes a segment that was taken out of the unused ones, or leaves it to a later
+// try.
 func (k *keeper) discardUnused(seg *segment) error {
 	err := k.remove(seg)
 	if !seg.freed { // its name is used again

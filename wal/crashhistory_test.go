@@ -16,10 +16,10 @@ import (
 
 var crashHistories = flag.Int("crash.histories", 600, "how many power cuts and kills TestCrashHistories makes")
 
-// history is what becomes of one log through many power cuts and kills. Between them it is opened with
-// segments of one size and of another, closed, compacted, and written, so that segments are removed and
-// used again while the names from before are not durable yet. A kill leaves all that is in the caches,
-// for a later power cut to take.
+// history is what becomes of one log through many power cuts and kills. Between them it is opened
+// with segments of one size and of another, closed, compacted, and written, so that segments are
+// removed and used again while the names from before are not durable yet. A kill leaves all that is
+// in the caches, for a later power cut to take.
 type history struct {
 	t             testing.TB
 	seed          uint64
@@ -59,8 +59,8 @@ func (h *history) options(fsys vfs.FS) *Options {
 	return o
 }
 
-// anyCall, named and begun are calls of which one is cut: any that changes something, one that changes a
-// name or makes it durable, and a write where the first frame of a segment is.
+// anyCall, named and begun are calls of which one is cut: any that changes something, one that
+// changes a name or makes it durable, and a write where the first frame of a segment is.
 var (
 	anyCall = func(*vfs.Call) bool { return true }
 	named   = func(c *vfs.Call) bool {
@@ -74,10 +74,10 @@ var (
 // elsewhere is behind the stages of debris.
 const elsewhere = 2
 
-// debris says how it goes on behind a cut, which may have torn the first frame of a segment: about every
-// second time with an opening for segments of another size, which takes away that segment and writes
-// nothing, with the cut when the log was closed, and then with segments as before and a cut soon after one
-// is begun. So what is back is written on, if anything is.
+// debris says how it goes on behind a cut, which may have torn the first frame of a segment: about
+// every second time with an opening for segments of another size, which takes away that segment and
+// writes nothing, with the cut when the log was closed, and then with segments as before and a cut
+// soon after one is begun. So what is back is written on, if anything is.
 func (h *history) debris() (counts func(*vfs.Call) bool, left int) {
 	h.stage++
 	switch {
@@ -104,7 +104,8 @@ func (h *history) debris() (counts func(*vfs.Call) bool, left int) {
 	return anyCall, 1 + h.rng.IntN(60)
 }
 
-// plan has the power go, or the process be killed, in one of the next calls, or when a log was closed.
+// plan has the power go, or the process be killed, in one of the next calls, or when a log was
+// closed.
 func (h *history) plan() {
 	counts, left := h.debris()
 	kill := h.rng.IntN(4) == 0
@@ -231,9 +232,9 @@ func (h *history) session() error {
 	return s.Close()
 }
 
-// TestCrashHistories: a power cut is followed by others, and what one of them has left by an opening with
-// another size, a clean close, a kill. No such history ends with damage, or without something that was
-// acknowledged.
+// TestCrashHistories: a power cut is followed by others, and what one of them has left by an
+// opening with another size, a clean close, a kill. No such history ends with damage, or without
+// something that was acknowledged.
 func TestCrashHistories(t *testing.T) {
 	outcomes, cuts, kills := 0, 0, 0
 	for seed := *crashSeed; outcomes < *crashHistories/thin; seed++ {

@@ -42,9 +42,9 @@ func tornNext(t *testing.T, seed uint64) (*vfs.Mem, *model) {
 	return nil, nil
 }
 
-// TestCleanCloseAboveDebris: a power cut tears the first frame of the next segment. The log is opened,
-// which removes that segment, is closed, and loses power again. Nothing of the segment may come back,
-// since the marker says that there is nothing behind the end.
+// TestCleanCloseAboveDebris: a power cut tears the first frame of the next segment. The log is
+// opened, which removes that segment, is closed, and loses power again. Nothing of the segment may
+// come back, since the marker says that there is nothing behind the end.
 func TestCleanCloseAboveDebris(t *testing.T) {
 	for seed := range uint64(6) {
 		mem, m := tornNext(t, seed%3)
@@ -85,8 +85,8 @@ func TestDebrisBesideAClosedLog(t *testing.T) {
 	}
 }
 
-// goesOn opens a log, writes on until it is in the next segment, one small frame there, and loses power
-// in the one behind that: it opens without damage.
+// goesOn opens a log, writes on until it is in the next segment, one small frame there, and loses
+// power in the one behind that: it opens without damage.
 func goesOn(t *testing.T, seed uint64, mem *vfs.Mem, m *model) {
 	t.Helper()
 	l := &testLog{t: t, fs: mem, rng: oracle.Random(seed), model: m.Clone(), change: asleep}
@@ -114,8 +114,8 @@ func goesOn(t *testing.T, seed uint64, mem *vfs.Mem, m *model) {
 	}
 }
 
-// TestKilledCompact: a process is killed when the tail was written anew, and has got its name, which is
-// not durable yet. Whoever opens the log next makes it so before anything is acknowledged.
+// TestKilledCompact: a process is killed when the tail was written anew, and has got its name,
+// which is not durable yet. Whoever opens the log next makes it so before anything is acknowledged.
 func TestKilledCompact(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestLog(t, mem, 1)

@@ -10,9 +10,9 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// This file is about files with more than one name. A copy of hard links (cp -al, rsnapshot) shares every
-// file with the log that it is of, and what is written to one is there in both. So such a file is never
-// zeroed, renamed, used again or sealed; its name may be removed. The tail goes on:
+// This file is about files with more than one name. A copy of hard links (cp -al, rsnapshot) shares
+// every file with the log that it is of, and what is written to one is there in both. So such a
+// file is never zeroed, renamed, used again or sealed; its name may be removed. The tail goes on:
 //
 //   - When the log is opened for writing, the tail is copied into a file of its own first, which takes the
 //     name. So neither the log nor a copy that is opened ever writes to the other's.
@@ -78,11 +78,13 @@ func (j *journal) ownTail(rec *recovery) error {
 	return nil
 }
 
-// writtenAnew is what a marker that says open has for the end of the zeros when the file was written anew, by
-// which confirmTail knows it. Nothing else is said by that number in a log that was not closed.
+// writtenAnew is what a marker that says open has for the end of the zeros when the file was
+// written anew, by which confirmTail knows it. Nothing else is said by that number in a log that
+// was not closed.
 const writtenAnew = framesOffset
 
-// sharesNext reports whether a copy has the next segment, too. It asks the file once for each rotation.
+// sharesNext reports whether a copy has the next segment, too. It asks the file once for each
+// rotation.
 func (k *keeper) sharesNext(next *segment) bool {
 	k.mu.Lock() // which the keeper holds when it closes the file
 	defer k.mu.Unlock()
@@ -102,9 +104,10 @@ func (k *keeper) replaceShared(next *segment, size int64) error {
 	return k.prepare(size)
 }
 
-// recoverShared is recoverLog of a log whose newest segments may be shared with one that is open. What goes
-// on there is seen here, and so a frame in the making, which is no damage: it is told from damage as by
-// whoever reads a log that is written. The names of this folder are nobody else's.
+// recoverShared is recoverLog of a log whose newest segments may be shared with one that is open.
+// What goes on there is seen here, and so a frame in the making, which is no damage: it is told
+// from damage as by whoever reads a log that is written. The names of this folder are nobody
+// else's.
 func (j *journal) recoverShared() (*recovery, error) {
 	rec, err := recoverLog(j.fs, j.dir)
 	if !j.mayMove(rec, err) {
@@ -114,8 +117,8 @@ func (j *journal) recoverShared() (*recovery, error) {
 	return readLog(j.fs, j.dir, j.opts.settle)
 }
 
-// mayMove reports whether what was recovered, or the damage that was found, may be of a file that another
-// log writes.
+// mayMove reports whether what was recovered, or the damage that was found, may be of a file that
+// another log writes.
 func (j *journal) mayMove(rec *recovery, err error) bool {
 	if err == nil {
 		return isShared(rec.file)

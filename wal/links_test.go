@@ -33,10 +33,11 @@ func linkAll(mem *vfs.Mem, to string) {
 	}
 }
 
-// TestHardLinks makes a copy of hard links of a log that is closed, one that was killed, and one that is
-// open, and goes on with the log: it is opened, filled through several segments, compacted so that
-// segments are used again, and closed. The copy opens with what it held, of an open log with at most what
-// was written to the shared tail since. What is written to the copy then is not seen in the log.
+// TestHardLinks makes a copy of hard links of a log that is closed, one that was killed, and one
+// that is open, and goes on with the log: it is opened, filled through several segments, compacted
+// so that segments are used again, and closed. The copy opens with what it held, of an open log
+// with at most what was written to the shared tail since. What is written to the copy then is not
+// seen in the log.
 func TestHardLinks(t *testing.T) {
 	for _, state := range []string{"closed", "killed", "open"} {
 		for _, after := range []int{0, 1, 3} { // rotations
@@ -78,8 +79,8 @@ func TestHardLinks(t *testing.T) {
 	}
 }
 
-// sound opens the copy for reading, and for writing, and expects one of the states; of a log that was not
-// open the first one.
+// sound opens the copy for reading, and for writing, and expects one of the states; of a log that
+// was not open the first one.
 func sound(t *testing.T, mem *vfs.Mem, dir, state string, states []*model) {
 	t.Helper()
 	if state != "open" {
@@ -128,8 +129,8 @@ func goesOnAlone(t *testing.T, mem *vfs.Mem, l *testLog) {
 	checkReopened(t, l.model, mem)
 }
 
-// TestNoSharedFileIsWritten: nothing but what an open log goes on to write to its tail changes a file
-// that a copy has.
+// TestNoSharedFileIsWritten: nothing but what an open log goes on to write to its tail changes a
+// file that a copy has.
 func TestNoSharedFileIsWritten(t *testing.T) {
 	t.Run("", func(t *testing.T) { writeBeside(t, func(vfs.Op) error { return nil }) })
 	t.Run("without descriptors to look", func(t *testing.T) {
@@ -142,8 +143,8 @@ func TestNoSharedFileIsWritten(t *testing.T) {
 	})
 }
 
-// TestSharedSegmentIsRemovedLater: a segment that a copy has too holds nothing any more, and cannot be removed
-// the first time. That is tried again.
+// TestSharedSegmentIsRemovedLater: a segment that a copy has too holds nothing any more, and cannot
+// be removed the first time. That is tried again.
 func TestSharedSegmentIsRemovedLater(t *testing.T) {
 	mem := vfs.NewMem()
 	faults := vfs.NewFaults(mem)
@@ -202,8 +203,9 @@ func writeBeside(t *testing.T, fail func(vfs.Op) error) {
 	}
 }
 
-// TestOwnTailCut cuts the power, and kills, in each call that opening a log with a shared tail makes, and
-// behind the first call after that. Both logs hold what they held, and nothing acknowledged is lost.
+// TestOwnTailCut cuts the power, and kills, in each call that opening a log with a shared tail
+// makes, and behind the first call after that. Both logs hold what they held, and nothing
+// acknowledged is lost.
 func TestOwnTailCut(t *testing.T) {
 	for _, closed := range []bool{true, false} {
 		start := vfs.NewMem()
@@ -255,8 +257,8 @@ func TestOwnTailCut(t *testing.T) {
 	}
 }
 
-// TestLinkedLock: a log and a copy of hard links of it are open for writing at once, whichever was first and
-// whichever made the links, and neither is open twice.
+// TestLinkedLock: a log and a copy of hard links of it are open for writing at once, whichever was
+// first and whichever made the links, and neither is open twice.
 func TestLinkedLock(t *testing.T) {
 	for _, first := range []string{dataDir, linkedDir} {
 		for _, open := range []bool{false, true} {
@@ -309,8 +311,9 @@ func TestLinkedLock(t *testing.T) {
 	}
 }
 
-// TestLinkedLockThatCounts: a shared LOCK that is held by somebody who does not lock the folder, as a release
-// before, may be that of a log in this folder, and so may any where folders cannot be locked.
+// TestLinkedLockThatCounts: a shared LOCK that is held by somebody who does not lock the folder, as
+// a release before, may be that of a log in this folder, and so may any where folders cannot be
+// locked.
 func TestLinkedLockThatCounts(t *testing.T) {
 	refused := func(mem *vfs.Mem, dir, text string) {
 		t.Helper()
@@ -372,8 +375,8 @@ func TestFolderLocked(t *testing.T) {
 	checkReopened(t, l.model, mem)
 }
 
-// linkFolder is cp -al of a log's folder. It reports whether the log has begun a segment meanwhile, of which
-// the copy may have the end and not the beginning, or the other way round.
+// linkFolder is cp -al of a log's folder. It reports whether the log has begun a segment meanwhile,
+// of which the copy may have the end and not the beginning, or the other way round.
 func linkFolder(t *testing.T, s *Store, from, to string) (rotated bool) {
 	t.Helper()
 	tail := func() uint64 {
@@ -394,7 +397,8 @@ func linkFolder(t *testing.T, s *Store, from, to string) (rotated bool) {
 	return tail() != before
 }
 
-// holdsUpTo expects a store to hold all entries up to one, and those behind it to be what was written.
+// holdsUpTo expects a store to hold all entries up to one, and those behind it to be what was
+// written.
 func holdsUpTo(t *testing.T, what string, s *Store, acknowledged uint64) {
 	t.Helper()
 	last, err := s.LastIndex()
@@ -415,9 +419,9 @@ func linkedData(index uint64) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "%d ", index), 1+int(index*7%90))
 }
 
-// TestHardLinksOfFiles makes copies of hard links on the real file system of a log that is open, while it is
-// written without a pause. Each is opened for reading and writing meanwhile, and holds all that was
-// acknowledged before it was made.
+// TestHardLinksOfFiles makes copies of hard links on the real file system of a log that is open,
+// while it is written without a pause. Each is opened for reading and writing meanwhile, and holds
+// all that was acknowledged before it was made.
 func TestHardLinksOfFiles(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "wal")

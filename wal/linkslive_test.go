@@ -12,8 +12,8 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// midCopies makes a copy of hard links of a log in the middle of each of its writes, and opens it for
-// writing while the write is half done.
+// midCopies makes a copy of hard links of a log in the middle of each of its writes, and opens it
+// for writing while the write is half done.
 type midCopies struct {
 	t      *testing.T
 	mem    *vfs.Mem
@@ -69,8 +69,8 @@ func (m *midCopies) half(finish func() error) {
 	}
 }
 
-// TestCopyInTheMiddleOfAnyWrite: a copy of hard links that is opened for writing while the log writes its
-// tail holds what was acknowledged before, and the log is what it would be without it.
+// TestCopyInTheMiddleOfAnyWrite: a copy of hard links that is opened for writing while the log
+// writes its tail holds what was acknowledged before, and the log is what it would be without it.
 func TestCopyInTheMiddleOfAnyWrite(t *testing.T) {
 	for name, tear := range tears {
 		t.Run(name, func(t *testing.T) {

@@ -12,20 +12,22 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// This file is about the locks of whoever writes a log. LOCK is the one that every release knows. A copy of
-// hard links (cp -al) shares it, and its lock is that of the file, whatever the name: so it would let only
-// one of the two be open. Therefore a writer locks its folder, too, where a folder can be locked. Who has
-// that is the only one of these releases in the folder, and may give the folder a LOCK of its own:
+// This file is about the locks of whoever writes a log. LOCK is the one that every release knows. A
+// copy of hard links (cp -al) shares it, and its lock is that of the file, whatever the name: so it
+// would let only one of the two be open. Therefore a writer locks its folder, too, where a folder
+// can be locked. Who has that is the only one of these releases in the folder, and may give the
+// folder a LOCK of its own:
 //
 //   - when nobody has the lock of the shared one, or
 //   - when its holder vouches that it has locked its folder, which is another one then. A release before
 //     did not, so its lock may be that of a log in this very folder, and counts.
 //
-// Two openers of a copy do not meet here: only one gets the lock of the folder. One of a release before
-// may open the shared LOCK before the other is in its place, and lock it afterwards, in the moment of the
-// rename; that is left open.
+// Two openers of a copy do not meet here: only one gets the lock of the folder. One of a release
+// before may open the shared LOCK before the other is in its place, and lock it afterwards, in the
+// moment of the rename; that is left open.
 
-// newLockName is the name of a LOCK that is being made. Whoever opens the log for writing removes it.
+// newLockName is the name of a LOCK that is being made. Whoever opens the log for writing removes
+// it.
 const newLockName = engine.LockName + ".tmp"
 
 // locks are what a writer holds.
@@ -86,7 +88,8 @@ func (j *journal) lockFile(alone bool) (io.Closer, error) {
 		lock = own
 	}
 	if alone {
-		// Where that fails a copy of hard links that is made from now on is refused while this one is open.
+		// Where that fails a copy of hard links that is made from now on is refused while this one
+		// is open.
 		_ = j.held.Vouch(lock)
 	}
 	return lock, nil
@@ -101,9 +104,9 @@ func heldError(err error, shared bool) error {
 		"where that is certain, remove %s from this one", err, engine.LockName)
 }
 
-// ownLock puts a LOCK of the folder's own, which is held, in the place of one that others have too. The mark
-// in it is durable before it has the name; that the name may be the old file's again after a power cut does
-// no harm.
+// ownLock puts a LOCK of the folder's own, which is held, in the place of one that others have too.
+// The mark in it is durable before it has the name; that the name may be the old file's again after
+// a power cut does no harm.
 func (j *journal) ownLock(path string) (lock io.Closer, err error) {
 	was, err := engine.WasLog(j.fs, j.dir)
 	if err != nil {

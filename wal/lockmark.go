@@ -10,11 +10,13 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// This file tells a folder whose log is gone from one in which none was ever made. Both have a LOCK and
-// nothing else: a first opening that is cut off leaves that, and has to be gone on from without help.
+// This file tells a folder whose log is gone from one in which none was ever made. Both have a LOCK
+// and nothing else: a first opening that is cut off leaves that, and has to be gone on from without
+// help.
 
-// markLock makes the LOCK one byte long, durably. The log is there by now, and its names are durable: LOCK
-// came before the first segment. Nothing depends on the byte; without it the next opening writes it.
+// markLock makes the LOCK one byte long, durably. The log is there by now, and its names are
+// durable: LOCK came before the first segment. Nothing depends on the byte; without it the next
+// opening writes it.
 func (j *journal) markLock() {
 	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
 		return
@@ -37,8 +39,8 @@ func (j *journal) lengthen(path string) (err error) {
 	return f.Sync()
 }
 
-// lostLog returns the error for a folder without segments in which there was a log, or of which that
-// cannot be found out, and nil for one in which there was none.
+// lostLog returns the error for a folder without segments in which there was a log, or of which
+// that cannot be found out, and nil for one in which there was none.
 func lostLog(fsys vfs.FS, dir string) error {
 	was, err := engine.WasLog(fsys, dir)
 	if err != nil {

@@ -26,8 +26,8 @@ func aLog(t *testing.T) (*vfs.Mem, *model) {
 	return mem, l.model
 }
 
-// TestSegmentsGone: a folder in which there was a log and of which LOCK, or LOCK and what holds nothing, is
-// left, is no new log: it is refused for writing and reading, untouched, whoever asks.
+// TestSegmentsGone: a folder in which there was a log and of which LOCK, or LOCK and what holds
+// nothing, is left, is no new log: it is refused for writing and reading, untouched, whoever asks.
 func TestSegmentsGone(t *testing.T) {
 	for _, left := range [][]string{
 		{}, {nextName}, {"0000000000000001.wal"}, {"0000000000000003.wal"}, {"0001000000000001.wal"}, {"notes.txt"},
@@ -98,9 +98,9 @@ func TestLockOfAnOlderRelease(t *testing.T) {
 	}
 }
 
-// TestFirstOpeningCutOff cuts the power, or kills, at each call of the first opening, and again at each of
-// the one behind it: there is always a log, or none, and it opens without help. No LOCK says that there
-// was a log before its first segment is durable.
+// TestFirstOpeningCutOff cuts the power, or kills, at each call of the first opening, and again at
+// each of the one behind it: there is always a log, or none, and it opens without help. No LOCK
+// says that there was a log before its first segment is durable.
 func TestFirstOpeningCutOff(t *testing.T) {
 	opens := func(mem *vfs.Mem) {
 		t.Helper()

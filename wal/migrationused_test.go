@@ -11,9 +11,9 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// TestMigrationKilledAndUsed: a process is killed in each call of a migration that changes a name. The
-// next one finishes it, and acknowledges a write; then the power is cut. That write is there, whichever
-// name the migration gave had not been durable.
+// TestMigrationKilledAndUsed: a process is killed in each call of a migration that changes a name.
+// The next one finishes it, and acknowledges a write; then the power is cut. That write is there,
+// whichever name the migration gave had not been durable.
 func TestMigrationKilledAndUsed(t *testing.T) {
 	for name, places := range migrations {
 		t.Run(name, func(t *testing.T) {

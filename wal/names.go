@@ -10,9 +10,9 @@ import (
 	"github.com/raft-ballast/ballast/internal/engine"
 )
 
-// This file is about the names in the log's folder. A name that was changed is durable when its folder
-// was synced, and not before: after a power cut a file that was removed may be back, with all that was
-// in it. So two things wait for such a sync:
+// This file is about the names in the log's folder. A name that was changed is durable when its
+// folder was synced, and not before: after a power cut a file that was removed may be back, with
+// all that was in it. So two things wait for such a sync:
 //
 //   - The marker that says closed. Behind it the next opening reads nothing, and takes a next segment
 //     for one that holds nothing. One with debris of a first frame, which was removed or used again
@@ -20,9 +20,9 @@ import (
 //   - The first frame in a file that was written anew and has replaced another one. Whoever has given it
 //     its name may have died before that was durable: then the frame would be gone with the file.
 
-// And one thing is not the journal's own: the name of the folder. Who made the log in another place, or in
-// this one behind a file that said so, may have died before it was durable that this is over. Then LOCK is
-// not marked, see [engine.UnmarkLog].
+// And one thing is not the journal's own: the name of the folder. Who made the log in another
+// place, or in this one behind a file that said so, may have died before it was durable that this
+// is over. Then LOCK is not marked, see [engine.UnmarkLog].
 
 // names counts the changes of names, and how many of them are durable.
 type names struct{ changed, synced atomic.Uint64 }
@@ -63,8 +63,8 @@ func (j *journal) settleNames() error {
 	return j.nameError(j.syncNames())
 }
 
-// confirmTail makes the name of the tail durable when its file was written anew and has got no frame
-// since. A marker that says so has no zeros behind the last frame, or is one of ownTail's.
+// confirmTail makes the name of the tail durable when its file was written anew and has got no
+// frame since. A marker that says so has no zeros behind the last frame, or is one of ownTail's.
 func (j *journal) confirmTail(rec *recovery) error {
 	m := rec.marker
 	atRest := m.state != markerNone && m.end == rec.tail.end && m.zeroed == roundUp(m.end, blockBytes)
@@ -84,8 +84,8 @@ func (j *journal) settle(rec *recovery) error {
 	return nil
 }
 
-// confirmFolder makes the name of the folder durable, and the names in it, when nobody has opened the log
-// for writing since the folder has that name.
+// confirmFolder makes the name of the folder durable, and the names in it, when nobody has opened
+// the log for writing since the folder has that name.
 func (j *journal) confirmFolder(*recovery) error {
 	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
 		return nil

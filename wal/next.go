@@ -76,9 +76,10 @@ func (k *keeper) adopt() error {
 	return nil
 }
 
-// isPrepared reports whether a segment that was found is as it was prepared: the marker that says closed is
-// believed where it says that no frame is in it, and not where it says that nothing is. A release
-// before may have closed a log while a segment with debris, which it had removed, could still come back.
+// isPrepared reports whether a segment that was found is as it was prepared: the marker that says
+// closed is believed where it says that no frame is in it, and not where it says that nothing is. A
+// release before may have closed a log while a segment with debris, which it had removed, could
+// still come back.
 func (s *segment) isPrepared() bool {
 	b := make([]byte, min(firstZeros, s.size-framesOffset))
 	n, _ := s.rw.ReadAt(b, framesOffset)

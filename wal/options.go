@@ -87,7 +87,8 @@ type Options struct {
 	// test repeats. busy has it never find the log idle.
 	inline, busy bool
 
-	// asleep reports whether the background has not come to its work yet, where it is done inline; nil is never.
+	// asleep reports whether the background has not come to its work yet, where it is done inline;
+	// nil is never.
 	asleep func() bool
 
 	// garbage is how many bytes of dead entries are left alone; 0 is idleGarbage segments.

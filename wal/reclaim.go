@@ -55,8 +55,8 @@ const (
 	// wakeBytes is for how much that was appended, or has died, it is woken.
 	wakeBytes = 4 * moveBytes * moveShare
 
-	// cheapShare is the share of a segment that may be read to find out what is live in it, although nothing
-	// depends on that but figures.
+	// cheapShare is the share of a segment that may be read to find out what is live in it,
+	// although nothing depends on that but figures.
 	cheapShare = 4
 
 	// maxCredit is for how much moving a phase without any is good.

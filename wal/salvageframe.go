@@ -105,8 +105,8 @@ func (p *pass) record(q *record, at int64, whole, first bool) error {
 	return nil
 }
 
-// doubtful notes a record, none of an entry, whose checksum does not match. Open refuses each of them, so
-// it is told, and nothing that it says is done.
+// doubtful notes a record, none of an entry, whose checksum does not match. Open refuses each of
+// them, so it is told, and nothing that it says is done.
 func (p *pass) doubtful(q *record, at int64) {
 	tell := func(format string, args ...any) *ballast.CorruptionError {
 		return &ballast.CorruptionError{Path: p.seg.path, Offset: at, Err: fmt.Errorf(format, args...)}

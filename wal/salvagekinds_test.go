@@ -127,8 +127,8 @@ func toldBySalvage(mem *vfs.Mem, m *model) error {
 	return nil
 }
 
-// TestSalvageRemovedKey: the key of a removal reads as another one that is there. It stays, and all are
-// said to be unsure.
+// TestSalvageRemovedKey: the key of a removal reads as another one that is there. It stays, and all
+// are said to be unsure.
 func TestSalvageRemovedKey(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestLog(t, mem, 1)

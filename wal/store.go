@@ -32,17 +32,20 @@ type Store struct {
 
 // Open opens the log in dir, or creates one there. nil options are the defaults.
 //
-// An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this process or another;
-// [ballast.ErrCorrupt] when something is damaged that opening needs, or all segments are gone; [ballast.ErrUnknownVersion] for a newer format;
-// [ballast.ErrForeign] for another store's directory, and for the log of several raft groups, which [OpenGroups] opens; [ballast.ErrUnfinished] for one that a migration or a repair has not finished;
+// An error matches, with errors.Is: [ballast.ErrLocked] when another store has it open, in this
+// process or another; [ballast.ErrCorrupt] when something is damaged that opening needs, or all
+// segments are gone; [ballast.ErrUnknownVersion] for a newer format; [ballast.ErrForeign] for
+// another store's directory, and for the log of several raft groups, which [OpenGroups] opens;
+// [ballast.ErrUnfinished] for one that a migration or a repair has not finished;
 // [ballast.ErrNoSpace] when there is no room for what opening writes. With errors.As the first two
-// are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing locked.
+// are a *[ballast.LockedError] and a *[ballast.CorruptionError]. A failed Open leaves nothing
+// locked.
 //
 // The folder is held: see the package's doc for what follows when its name comes to mean another
 // one, and [ballast.DisplacedError].
 //
-// A newest segment that has more than one hard link, as in a copy by cp -al, is copied first, so that a log and such a copy do not write to
-// one another; that takes its space.
+// A newest segment that has more than one hard link, as in a copy by cp -al, is copied first, so
+// that a log and such a copy do not write to one another; that takes its space.
 //
 // Close the store after raft's Shutdown: raft does not.
 func Open(dir string, opts *Options) (*Store, error) { return open(dir, opts, false) }

@@ -24,11 +24,11 @@
 //
 // # Guarantees
 //
-// Results go to standard output, errors to standard error, in one line that says what to do. The exit
-// status is 0 when all is well, 1 when the job could not be done, 2 when something that was stored is damaged, 3 when what was
-// compared differs, 64 when the command line was wrong, and 141 when nobody read the output any
-// more. A result that could not be written is a failure. What comes from a store or from the name of
-// a file is shown so that it does nothing to a terminal.
+// Results go to standard output, errors to standard error, in one line that says what to do. The
+// exit status is 0 when all is well, 1 when the job could not be done, 2 when something that was
+// stored is damaged, 3 when what was compared differs, 64 when the command line was wrong, and 141
+// when nobody read the output any more. A result that could not be written is a failure. What comes
+// from a store or from the name of a file is shown so that it does nothing to a terminal.
 package main
 
 import (

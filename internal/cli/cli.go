@@ -22,7 +22,8 @@
 //
 // What a store, a name of a file or an error holds may be anything, and is shown so that it does
 // nothing to a terminal: quoted, or with escapes as in a string of Go; in JSON with \u escapes,
-// which mean the same. A text in JSON that is no UTF-8 is its bytes in hexadecimal digits, behind 0x.
+// which mean the same. A text in JSON that is no UTF-8 is its bytes in hexadecimal digits, behind
+// 0x.
 //
 // Subcommands that look into a store never write to it, nor do those that copy it; those that change one say so, and need its lock. A wal they read without a lock, also while a peer writes it; bolt,
 // badger and raft-wal they open for reading with the lock of the library, which keeps a writer out meanwhile.

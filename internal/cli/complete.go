@@ -42,8 +42,8 @@ func complete(cmd *cobra.Command) {
 // activeHelp is how a line begins that a shell shows as a message, as cobra has it.
 const activeHelp = "_activeHelp_ "
 
-// offerable leaves out what would come to the shell as something else, as it has characters that are
-// not shown, or blanks around it.
+// offerable leaves out what would come to the shell as something else, as it has characters that
+// are not shown, or blanks around it.
 func offerable(offered []string) []string {
 	return slices.DeleteFunc(offered, func(text string) bool {
 		return !printable(text) || text != strings.TrimSpace(text) || strings.HasPrefix(text, activeHelp)

@@ -7,8 +7,8 @@ import (
 	"github.com/raft-ballast/ballast/internal/vfs"
 )
 
-// linkedFiles returns how many files of the store have more than one link, as cp -al makes them. What
-// cannot be looked at does not count.
+// linkedFiles returns how many files of the store have more than one link, as cp -al makes them.
+// What cannot be looked at does not count.
 func (p place) linkedFiles() (n int) {
 	paths := []string{p.path}
 	if info, err := os.Stat(p.path); err != nil {

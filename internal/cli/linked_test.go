@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLinkedFilesAreTold: info and verify tell of files that a copy of hard links has too, and of which
-// engines that is no copy. Nothing fails by it.
+// TestLinkedFilesAreTold: info and verify tell of files that a copy of hard links has too, and of
+// which engines that is no copy. Nothing fails by it.
 func TestLinkedFilesAreTold(t *testing.T) {
 	dir := t.TempDir()
 	_, _, whole := writeTwo(t, dir)

@@ -322,8 +322,8 @@ func TestExportReplaced(t *testing.T) {
 	}
 }
 
-// While a log is verified the peer replaces all of it by entries of lower terms, as a leader with another log
-// may. Two entries of different moments say nothing of each other.
+// While a log is verified the peer replaces all of it by entries of lower terms, as a leader with
+// another log may. Two entries of different moments say nothing of each other.
 func TestVerifyReplaced(t *testing.T) {
 	const last, size = 200, 32 << 10
 	dir := t.TempDir()
@@ -360,8 +360,8 @@ func TestVerifyReplaced(t *testing.T) {
 	}
 }
 
-// Damage in a log that a peer writes is told as it is: what is half written would look damaged to whoever
-// salvages, so nothing is salvaged meanwhile.
+// Damage in a log that a peer writes is told as it is: what is half written would look damaged to
+// whoever salvages, so nothing is salvaged meanwhile.
 func TestRepairBesideAWriter(t *testing.T) {
 	dir := t.TempDir()
 	log := openLog(t, dir)

@@ -43,7 +43,8 @@ func TestRepairDoc(t *testing.T) {
 	}
 }
 
-// shownLine are the lines of a script that a reader sees: what is done to a store, and the commands.
+// shownLine are the lines of a script that a reader sees: what is done to a store, and the
+// commands.
 var shownLine = regexp.MustCompile(`^(?:exec |status \d+ )?((?:ballast|rm|cp|flip|zero|cut|newer|symlink) .*)$`)
 
 // compared names what a command has printed.

@@ -11,7 +11,8 @@ import (
 	"github.com/raft-ballast/ballast"
 )
 
-// TestRetries: a step that fails is not due, others are; it is told once, also of several items, and once that it is over.
+// TestRetries: a step that fails is not due, others are; it is told once, also of several items,
+// and once that it is over.
 func TestRetries(t *testing.T) {
 	var out bytes.Buffer
 	r := Retries{Path: "p", Logger: slog.New(slog.NewTextHandler(&out, nil)), Rounds: true}

@@ -267,9 +267,9 @@ func Sync(path string) error {
 	})
 }
 
-// Like gives what was built, and all that is in it when it is a folder, the owner and the mode of model: a file that of the
-// model, or of a file in it, and a folder that of the model, or of the folder that it is in. A folder that was there before
-// keeps its mode.
+// Like gives what was built, and all that is in it when it is a folder, the owner and the mode of
+// model: a file that of the model, or of a file in it, and a folder that of the model, or of the
+// folder that it is in. A folder that was there before keeps its mode.
 func (s *Site) Like(model string) error {
 	folder, file, err := models(model)
 	if err != nil {

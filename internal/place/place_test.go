@@ -267,8 +267,8 @@ func TestLike(t *testing.T) {
 	check(filepath.Join(made, "deeper", "file"), 0o640)
 }
 
-// TestMarkOfALogThatWasBuilt: the first opening of a log that was built elsewhere makes its name durable,
-// and knows it by a LOCK without the mark.
+// TestMarkOfALogThatWasBuilt: the first opening of a log that was built elsewhere makes its name
+// durable, and knows it by a LOCK without the mark.
 func TestMarkOfALogThatWasBuilt(t *testing.T) {
 	build := func(s *Site, err error) *Site {
 		t.Helper()

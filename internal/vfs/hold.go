@@ -52,8 +52,8 @@ func (d *Dir) Alias() string {
 	return d.alias()
 }
 
-// LockFolder takes the lock of the folder itself, for as long as the process lives or until the lock
-// is closed. Another holder is an error at once that matches ErrLocked. It matches
+// LockFolder takes the lock of the folder itself, for as long as the process lives or until the
+// lock is closed. Another holder is an error at once that matches ErrLocked. It matches
 // [errors.ErrUnsupported] where a folder has no lock, or not one that all see who can reach it:
 // that needs unix and a file system of one machine.
 func (d *Dir) LockFolder() (io.Closer, error) {

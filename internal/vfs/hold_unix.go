@@ -215,8 +215,8 @@ func (h handle) lock(path string) (io.Closer, error) {
 
 type heldLock struct{ f *os.File }
 
-// Close lets go of the lock, once. To close the file is not enough: a child of the process that is just
-// being started has it open too, until it runs its own program.
+// Close lets go of the lock, once. To close the file is not enough: a child of the process that is
+// just being started has it open too, until it runs its own program.
 func (l heldLock) Close() error {
 	withdraw(l.f)
 	_ = unlock(l.f) // the file that is closed lets go of it at the latest

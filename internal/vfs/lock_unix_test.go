@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A lock that was let go of is free, also where a child that was being started meanwhile has a copy of its
-// descriptor.
+// A lock that was let go of is free, also where a child that was being started meanwhile has a copy
+// of its descriptor.
 func TestUnlockedBesideAFork(t *testing.T) {
 	dir := t.TempDir()
 	d := hold(t, OS, dir)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLockFolder: a folder has one holder of its lock at a time, whoever has the folder by which handle,
-// and its holder can vouch for that by a lock in it, also to somebody in another folder.
+// TestLockFolder: a folder has one holder of its lock at a time, whoever has the folder by which
+// handle, and its holder can vouch for that by a lock in it, also to somebody in another folder.
 func TestLockFolder(t *testing.T) {
 	for name, fsys := range map[string]FS{"OS": OS, "Mem": NewMem(), "Faults": NewFaults(NewMem())} {
 		t.Run(name, func(t *testing.T) {

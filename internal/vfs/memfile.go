@@ -133,8 +133,8 @@ func (f *memFile) Links() (int, error) {
 	return f.node.links, nil
 }
 
-// Link gives the file at from one more name, which must be free, and makes the folder that it is in.
-// It and all names beside it are durable at once. Neither the hook nor the capacity is asked.
+// Link gives the file at from one more name, which must be free, and makes the folder that it is
+// in. It and all names beside it are durable at once. Neither the hook nor the capacity is asked.
 func (m *Mem) Link(from, to string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
