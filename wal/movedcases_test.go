@@ -15,7 +15,7 @@ func TestWhatHasNoIndexStays(t *testing.T) {
 	mem := vfs.NewMem()
 	l := newTestGroups(t, mem, func(o *Options) { o.garbage = 1 << 40 })
 	l.append(1, 5, 100)
-	l.j.opts.inline = false // the keeper is late
+	l.j.opts.asleep = func() bool { return true } // the keeper is late
 	l.rotate()
 	l.do(9, oracle.Call{Low: 1, High: l.model(9).Last() - 1})
 	l.j.opts.garbage = 1
@@ -30,7 +30,7 @@ func TestWhatHasNoIndexStays(t *testing.T) {
 	if l.j.reclaimer.choose() == nil {
 		t.Error("no segment is chosen")
 	}
-	l.j.opts.inline = true
+	l.j.opts.asleep = nil
 }
 
 // TestNumberOfAMissingFile: the file of a moved segment is missing. What moves next, which is whole, must not be lost with it.
