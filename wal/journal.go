@@ -22,6 +22,7 @@ type journal struct {
 	held     *vfs.Dir // dir, whatever becomes of its name
 	fs       vfs.FS   // that of held
 	lock     io.Closer
+	marked   bool // its file says that there is a log
 	readOnly bool
 	mended   bool // what was found in a damaged directory: reading it anew would find less
 

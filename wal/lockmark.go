@@ -18,7 +18,7 @@ import (
 // durable: LOCK came before the first segment. Nothing depends on the byte; without it the next
 // opening writes it.
 func (j *journal) markLock() {
-	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
+	if j.marked {
 		return
 	}
 	if err := j.lengthen(filepath.Join(j.dir, engine.LockName)); err != nil && !errors.Is(noSpace(err), ballast.ErrNoSpace) {

@@ -88,6 +88,7 @@ func (j *journal) settle(rec *recovery) error {
 // the log for writing since the folder has that name.
 func (j *journal) confirmFolder(*recovery) error {
 	if was, err := engine.WasLog(j.fs, j.dir); was && err == nil {
+		j.marked = true
 		return nil
 	}
 	err := j.fs.SyncDir(filepath.Dir(j.dir))

@@ -6,10 +6,28 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
 )
 
 // openWithoutLinks fails: the links are looked for.
 func openWithoutLinks(string) (handle, error) { return handle{}, errors.ErrUnsupported }
+
+const directFlag = 0
+
+func identityAt(path string) (identity, error) {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	return identity{uint64(st.Dev), uint64(st.Ino)}, err
+}
+
+func identityOf(f *os.File) (identity, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	runtime.KeepAlive(f)
+	return identity{uint64(st.Dev), uint64(st.Ino)}, err
+}
 
 // nameOf returns "": the platform does not say.
 func nameOf(*os.File) string { return "" }

@@ -75,7 +75,7 @@ func (h handle) at(path string, call func(dir int, name string) error) error {
 // to open a pipe waits until somebody opens its other end.
 func (h handle) openFile(path string, flag int) (f *os.File, err error) {
 	err = h.at(path, func(dir int, name string) error {
-		if flag&(os.O_EXCL|unix.O_DIRECTORY) == 0 {
+		if flag&(os.O_EXCL|unix.O_DIRECTORY|directFlag) == 0 {
 			if err := checkFile(dir, name); err != nil {
 				return err
 			}
@@ -292,20 +292,23 @@ func (h *heldFS) check() error {
 }
 
 // CheckName returns a [*DisplacedError] when path leads to another file or folder than the open
-// one, or to none, and nil when it leads there or that cannot be found out. It allocates nothing
-// when all is well.
+// one, or to none, and nil when it leads there or that cannot be found out. It allocates its
+// path only, for the kernel, when all is well.
 func CheckName(path string, open *os.File) error {
-	var named, is unix.Stat_t
-	if unix.Fstat(int(open.Fd()), &is) != nil {
+	is, err := identityOf(open)
+	if err != nil {
 		return nil
 	}
-	err := unix.Stat(path, &named)
-	if err == nil && named.Dev == is.Dev && named.Ino == is.Ino || err != nil && !isNowhere(err) {
+	named, err := identityAt(path)
+	if err == nil && named == is || err != nil && !isNowhere(err) {
 		return nil
 	}
 	out := &DisplacedError{Path: path, Now: nameOf(open)}
-	if err := unix.Stat(out.Now, &named); err != nil || named.Dev != is.Dev || named.Ino != is.Ino {
+	if named, err := identityAt(out.Now); err != nil || named != is {
 		out.Now = "" // removed, or below what is mounted over it
 	}
 	return out
 }
+
+// identity tells a file or folder from all others that there are at the same time.
+type identity struct{ device, inode uint64 }
