@@ -81,7 +81,7 @@ func TestCopyInTheMiddleOfAnyWrite(t *testing.T) {
 			l.set("vote", "0")
 			m.acknowledged(l.model)
 			m.fsys.half = m.half
-			for n := range 12 {
+			for n := range 12 / min(thin, 4) {
 				l.set("vote", fmt.Sprint(n))
 				m.acknowledged(l.model)
 				for _, size := range []int{10, 3 << 10, 100 << 10} {

@@ -353,7 +353,7 @@ func (d *duet) look(dir string, fsys vfs.FS, since int) error {
 // segments again, moves entries, closes, dies and opens, and does a part of that between any two
 // calls of the reader. No damage is seen, and nothing that never was.
 func TestReadBetweenAnyTwoCalls(t *testing.T) {
-	for turn := range *liveTurns {
+	for turn := range *liveTurns / min(thin, 4) {
 		seed := uint64(turn)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()

@@ -25,7 +25,7 @@ func TestMigrationKilledAndUsed(t *testing.T) {
 					calls++
 					killed := mem.Clone()
 					what := fmt.Sprintf("killed before %v of %s", call.Op, call.Path)
-					for seed := range uint64(4) {
+					for seed := range uint64(4 / min(thin, 4)) {
 						m.useAndCut(t, killed.Clone(), seed, what)
 					}
 				}
