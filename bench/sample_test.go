@@ -37,7 +37,7 @@ func sample() content {
 		values: map[string]string{
 			"LastVoteCand": "127.0.0.1:7001", "empty": "", "binary\x00\xff": "\x00\x01\xfe\xff",
 		},
-		numbers: map[string]uint64{"CurrentTerm": 7, "LastVoteTerm": 1<<63 + 5},
+		numbers: map[string]uint64{"CurrentTerm": 12, "LastVoteTerm": 1<<63 + 5},
 	}
 	for i := range 120 {
 		l := &raft.Log{
